@@ -1,0 +1,148 @@
+// Package record frames the values that latchbolt stores: a version byte, the
+// body, and a CRC-32C that also covers the bucket and the key, so that a
+// flipped bit, a value under another key, and a value of another bucket are all
+// noticed. bbolt itself has no checksums below its two meta pages.
+//
+// The exact layout is in docs/FORMAT.md.
+package record
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+
+	"golang.org/x/crypto/cryptobyte"
+)
+
+// Overhead is how many bytes a frame adds to its body.
+const Overhead = 1 + crc32.Size
+
+var (
+	// ErrDamaged means that a value is not what was written under its key.
+	ErrDamaged = errors.New("record: damaged")
+	// ErrNewer means that a value has a version this program does not know.
+	ErrNewer = errors.New("record: newer version")
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// Checksum returns the CRC-32C over the bucket's name and the key, each with its
+// length in front, and the framed value without its own checksum.
+func checksum(bucket string, key, framed []byte) uint32 {
+	var head [64 + 4]byte
+	n := copy(head[:64], bucket)
+	binary.BigEndian.PutUint16(head[n:], uint16(len(bucket)))
+	binary.BigEndian.PutUint16(head[n+2:], uint16(len(key)))
+	crc := crc32.Update(0, castagnoli, head[:n+4])
+	crc = crc32.Update(crc, castagnoli, key)
+	return crc32.Update(crc, castagnoli, framed)
+}
+
+// A Builder collects the body of one record. Create it with [New]. It wraps a
+// cryptobyte.Builder, whose methods for fixed-size integers it shares.
+type Builder struct {
+	cryptobyte.Builder
+}
+
+// New returns a Builder for a record of the version given.
+func New(version byte) *Builder {
+	b := new(Builder)
+	b.AddUint8(version)
+	return b
+}
+
+// AddString adds a string behind its length in two bytes.
+func (b *Builder) AddString(s string) {
+	b.AddUint16LengthPrefixed(func(c *cryptobyte.Builder) { c.AddBytes([]byte(s)) })
+}
+
+// AddInt64 adds a signed number in two's complement.
+func (b *Builder) AddInt64(n int64) { b.AddUint64(uint64(n)) }
+
+// Seal ends the record and returns the value to store under bucket and key.
+func (b *Builder) Seal(bucket string, key []byte) ([]byte, error) {
+	framed, err := b.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	return binary.BigEndian.AppendUint32(framed, checksum(bucket, key, framed)), nil
+}
+
+// A Body is what is left to read of a record's body. A read that does not
+// fit makes it fail, and [Body.Done] reports that; the values read meanwhile are zero.
+type Body struct {
+	s       cryptobyte.String
+	version byte
+	bad     bool
+}
+
+// Open checks the frame of value, found in bucket under key, and returns its
+// body. The body aliases value. Version newest is the newest one the caller
+// can read. The error is or wraps [ErrDamaged] or [ErrNewer].
+func Open(bucket string, key, value []byte, newest byte) (Body, error) {
+	n := len(value) - crc32.Size
+	if n < 1 {
+		return Body{}, fmt.Errorf("%w: %d bytes are too short for a record", ErrDamaged, len(value))
+	}
+	if checksum(bucket, key, value[:n]) != binary.BigEndian.Uint32(value[n:]) {
+		return Body{}, fmt.Errorf("%w: checksum does not match", ErrDamaged)
+	}
+	if value[0] == 0 || value[0] > newest {
+		return Body{}, fmt.Errorf("%w %d, this program reads up to %d", ErrNewer, value[0], newest)
+	}
+	return Body{s: cryptobyte.String(value[1:n]), version: value[0]}, nil
+}
+
+// Version returns the version the record was written with.
+func (b *Body) Version() byte { return b.version }
+
+func (b *Body) Uint8() (n uint8) {
+	b.bad = !b.s.ReadUint8(&n) || b.bad
+	return n
+}
+
+func (b *Body) Uint16() (n uint16) {
+	b.bad = !b.s.ReadUint16(&n) || b.bad
+	return n
+}
+
+func (b *Body) Uint32() (n uint32) {
+	b.bad = !b.s.ReadUint32(&n) || b.bad
+	return n
+}
+
+func (b *Body) Uint64() (n uint64) {
+	b.bad = !b.s.ReadUint64(&n) || b.bad
+	return n
+}
+
+func (b *Body) Int64() int64 { return int64(b.Uint64()) }
+
+// String returns a copy of a string written by [Builder.AddString].
+func (b *Body) String() string {
+	var s cryptobyte.String
+	b.bad = !b.s.ReadUint16LengthPrefixed(&s) || b.bad
+	return string(s)
+}
+
+// Copy fills dst with the bytes that come next.
+func (b *Body) Copy(dst []byte) { b.bad = !b.s.CopyBytes(dst) || b.bad }
+
+// Rest returns a copy of all that is left.
+func (b *Body) Rest() []byte {
+	rest := append([]byte{}, b.s...)
+	b.s = nil
+	return rest
+}
+
+// Len returns how many bytes are left.
+func (b *Body) Len() int { return len(b.s) }
+
+// Done returns an error that wraps [ErrDamaged] unless exactly the whole body was read.
+func (b *Body) Done() error {
+	if b.bad || !b.s.Empty() {
+		return fmt.Errorf("%w: body has the wrong length", ErrDamaged)
+	}
+	return nil
+}
