@@ -1,6 +1,12 @@
 package latchbolt
 
-import "time"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
 
 // A UserID identifies a user for ever: it is never given to another one, also
 // not after the user was deleted. The zero UserID is nobody.
@@ -42,13 +48,550 @@ type User struct {
 	DateJoined time.Time // set on creation if zero; UTC, to the microsecond
 	LastLogin  time.Time // zero: never logged in
 
-	Groups []GroupID // ascending; changed by AddToGroup and RemoveFromGroup only
+	// Groups are the groups the user is in, ascending. InsertUser reads them;
+	// afterwards AddToGroup, RemoveFromGroup and SetGroups change them.
+	Groups []GroupID
 
-	// Password tells how the password is kept, never the hash itself. It is filled in on
-	// reading and ignored on writing.
+	// Password tells how the password is kept, never the hash itself. It is
+	// filled in on reading and ignored on writing.
 	Password HashInfo
 }
 
 // FullName returns the first and the last name with a space between them,
 // without outer white space, as Django's get_full_name does.
 func (u *User) FullName() string { return trimSpace(u.FirstName + " " + u.LastName) }
+
+// maxGroups bounds the groups of one user, which stand in the user's record.
+const maxGroups = 4096
+
+// canonicalName is the form in which user names are unique and looked up.
+func (e *Engine) canonicalName(name string) string {
+	if e.caseSensitive {
+		return name
+	}
+	return foldName(name)
+}
+
+func (tx *ReadTx) user(id UserID) (*userRecord, error) {
+	body, ok, err := tx.get(bucketUser, userKey(id))
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, notFound("user", fmt.Sprint(id))
+	}
+	u, err := decodeUser(id, &body)
+	if err != nil {
+		return nil, err
+	}
+	if login, ok, err := tx.get(bucketLogin, userKey(id)); err != nil {
+		return nil, err
+	} else if ok {
+		u.LastLogin = readTime(&login)
+		return u, fromRecord(bucketLogin, userKey(id), login.Done())
+	}
+	return u, nil
+}
+
+// User returns a user by identifier, or an error that is [ErrNotFound].
+func (tx *ReadTx) User(id UserID) (*User, error) {
+	u, err := tx.user(id)
+	if err != nil {
+		return nil, err
+	}
+	return &u.User, nil
+}
+
+// idByName returns the user with a name, or 0. It does not normalize more than
+// the caller did; see [Engine.UserByName].
+func (tx *ReadTx) idByName(name string) (UserID, error) {
+	id, err := tx.getID(bucketUserName, nameKey(tx.e.canonicalName(name)))
+	return UserID(id), err
+}
+
+// UserByName returns the user with a name, which is brought into form NFKC
+// first, and compared without regard to case if the file is set up that way.
+func (tx *ReadTx) UserByName(name string) (*User, error) {
+	normal, err := NormalizeUsername(name)
+	if err != nil {
+		return nil, notFound("user", name)
+	}
+	id, err := tx.idByName(normal)
+	if err != nil {
+		return nil, err
+	}
+	if id == 0 {
+		return nil, notFound("user", name)
+	}
+	return tx.User(id)
+}
+
+// UsersByEmail returns the users with an address, compared without regard to
+// case as in Django's password reset: both in form NFKC and case-folded. There may be
+// several, or none, which is no error. What is sent to a user goes to the
+// address stored there, never to the one that was typed.
+func (tx *ReadTx) UsersByEmail(email string) ([]*User, error) {
+	if email == "" || ValidateEmail(email) != nil {
+		return nil, nil
+	}
+	keys, err := tx.keys(bucketUserEmail, emailPrefix(foldEmail(email)), nil, 0)
+	if err != nil {
+		return nil, err
+	}
+	var users []*User
+	for _, k := range keys {
+		u, err := tx.User(keyUser(k[len(k)-8:]))
+		if err != nil {
+			return nil, err
+		}
+		users = append(users, u)
+	}
+	return users, nil
+}
+
+// PasswordHash returns the hash that is stored for a user, for export. The
+// zero PasswordHash is an unusable password.
+func (tx *ReadTx) PasswordHash(id UserID) (PasswordHash, error) {
+	u, err := tx.user(id)
+	if err != nil {
+		return PasswordHash{}, err
+	}
+	return u.hash, nil
+}
+
+// normalizeUser brings the fields of u into the form in which they are stored, or returns
+// all the reasons why it cannot.
+func normalizeUser(u *User) error {
+	var errs FieldErrors
+	name, err := NormalizeUsername(u.Username)
+	if err == nil {
+		err = ValidateUsername(name)
+	}
+	errs = errs.add(err)
+	email := NormalizeEmail(u.Email)
+	errs = errs.add(ValidateEmail(email))
+	errs = errs.add(validateText("first_name", u.FirstName, 150, false))
+	errs = errs.add(validateText("last_name", u.LastName, 150, false))
+	if len(errs) > 0 {
+		return errs
+	}
+	u.Username, u.Email = name, email
+	u.DateJoined = u.DateJoined.UTC().Truncate(time.Microsecond)
+	return nil
+}
+
+// add appends the field errors in err, if any.
+func (e FieldErrors) add(err error) FieldErrors {
+	var many FieldErrors
+	var one *FieldError
+	switch {
+	case err == nil:
+		return e
+	case errors.As(err, &many):
+		return append(e, many...)
+	case errors.As(err, &one):
+		return append(e, one)
+	default:
+		return append(e, &FieldError{Field: "value", Code: "invalid", Msg: err.Error()})
+	}
+}
+
+// InsertUser stores a new user with a password hash; the zero PasswordHash
+// makes the password unusable. If u.ID is not 0 it is kept, as for a user from
+// another system: it must never have been given out before. The groups
+// in u.Groups must exist. On success u holds what was stored. The error is a
+// [FieldErrors], or is [ErrExists] if the name is taken.
+//
+// The password is not validated, having been hashed already; [Engine.CreateUser] does both.
+func (tx *Tx) InsertUser(u *User, h PasswordHash) error {
+	n := *u
+	if err := normalizeUser(&n); err != nil {
+		return err
+	}
+	if n.DateJoined.IsZero() {
+		n.DateJoined = tx.now.Truncate(time.Microsecond)
+	}
+	if err := tx.checkFree(&n); err != nil {
+		return err
+	}
+	id, err := takeID(tx, n.ID, func(i *idsRecord) *UserID { return &i.user }, bucketUser, userKey, "user")
+	if err != nil {
+		return err
+	}
+	groups := n.Groups
+	n.ID, n.Groups = id, nil
+	r := &userRecord{User: n, hash: h, generation: 1}
+	if err := tx.indexUser(nil, r); err != nil {
+		return err
+	}
+	if err := tx.putLogin(id, n.LastLogin); err != nil {
+		return err
+	}
+	for _, g := range groups {
+		if err := tx.enter(r, g); err != nil {
+			return err
+		}
+	}
+	tx.countHash(PasswordHash{}, h)
+	r.Password = h.Info()
+	*u = r.User
+	return tx.putUser(r)
+}
+
+// checkFree makes sure that the name of u, and its address if addresses are to
+// be unique, belong to no other user.
+func (tx *Tx) checkFree(u *User) error {
+	if id, err := tx.idByName(u.Username); err != nil {
+		return err
+	} else if id != 0 && id != u.ID {
+		return &FieldError{Field: "username", Code: "unique", Msg: "A user with that username already exists."}
+	}
+	if !tx.e.cfg.UniqueEmail || u.Email == "" {
+		return nil
+	}
+	others, err := tx.keys(bucketUserEmail, emailPrefix(foldEmail(u.Email)), nil, 2)
+	for _, k := range others {
+		if keyUser(k[len(k)-8:]) != u.ID {
+			return &FieldError{Field: "email", Code: "unique", Msg: "A user with that e-mail address already exists."}
+		}
+	}
+	return err
+}
+
+// putUser stores the record itself. The indexes are kept by indexUser.
+func (tx *Tx) putUser(u *userRecord) error {
+	tx.touchUser(u.ID)
+	return tx.put(bucketUser, userKey(u.ID), u.encode())
+}
+
+func (tx *Tx) putLogin(id UserID, at time.Time) error {
+	if at.IsZero() {
+		return tx.delete(bucketLogin, userKey(id))
+	}
+	return tx.put(bucketLogin, userKey(id), timeRecord(at))
+}
+
+// indexUser makes the indexes follow from old to u; either may be nil for none.
+func (tx *Tx) indexUser(old, u *userRecord) error {
+	keys := func(r *userRecord) (name, email, super []byte) {
+		if r == nil {
+			return nil, nil, nil
+		}
+		name = nameKey(tx.e.canonicalName(r.Username))
+		if r.Email != "" {
+			email = emailKey(foldEmail(r.Email), r.ID)
+		}
+		if r.Superuser && !r.Inactive {
+			super = userKey(r.ID)
+		}
+		return name, email, super
+	}
+	oldName, oldEmail, oldSuper := keys(old)
+	name, email, super := keys(u)
+	if err := tx.moveIndex(indexMove{bucketUserName, oldName, name}, u); err != nil {
+		return err
+	}
+	if err := tx.moveIndex(indexMove{bucketUserEmail, oldEmail, email}, u); err != nil {
+		return err
+	}
+	return tx.moveIndex(indexMove{bucketSuperuser, oldSuper, super}, u)
+}
+
+// guardSuperuser refuses to take away the last active superuser.
+func (tx *Tx) guardSuperuser(old, u *userRecord) error {
+	if !old.Superuser || old.Inactive || u != nil && u.Superuser && !u.Inactive {
+		return nil
+	}
+	keys, err := tx.keys(bucketSuperuser, nil, nil, 2)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(keys, func(k []byte) bool { return keyUser(k) != old.ID }) {
+		return ErrLastSuperuser
+	}
+	return nil
+}
+
+// UpdateUser changes a user: fn is given a copy and alters it. It may run more
+// than once. The identifier, the groups and the password are not changed that
+// way. Deactivation is in force for every call that starts after the
+// transaction; [ErrLastSuperuser] is returned if nobody would be left.
+func (tx *Tx) UpdateUser(id UserID, fn func(*User) error) error {
+	old, err := tx.user(id)
+	if err != nil {
+		return err
+	}
+	u := *old
+	u.Groups = slices.Clone(old.Groups)
+	if err := fn(&u.User); err != nil {
+		return err
+	}
+	u.ID, u.Groups = old.ID, old.Groups
+	// A stored name that today's rules would refuse stays valid while it is
+	// left alone: users of another system must be able to change their names.
+	if u.Username != old.Username || u.Email != old.Email || u.FirstName != old.FirstName || u.LastName != old.LastName {
+		if err := normalizeUser(&u.User); err != nil {
+			return err
+		}
+	}
+	if err := tx.checkFree(&u.User); err != nil {
+		return err
+	}
+	if err := tx.guardSuperuser(old, &u); err != nil {
+		return err
+	}
+	if err := tx.indexUser(old, &u); err != nil {
+		return err
+	}
+	if !u.LastLogin.Equal(old.LastLogin) {
+		if err := tx.putLogin(id, u.LastLogin); err != nil {
+			return err
+		}
+	}
+	return tx.putUser(&u)
+}
+
+// DeleteUser removes a user with everything that hangs on it: memberships,
+// grants, sessions, tokens and counters. The identifier is not used again.
+func (tx *Tx) DeleteUser(id UserID) error {
+	u, err := tx.user(id)
+	if err != nil {
+		return err
+	}
+	if err := tx.guardSuperuser(u, nil); err != nil {
+		return err
+	}
+	if err := tx.indexUser(u, nil); err != nil {
+		return err
+	}
+	for _, g := range u.Groups {
+		if err := tx.delete(bucketMember, memberKey(g, id)); err != nil {
+			return err
+		}
+	}
+	if err := tx.deleteGrants(id); err != nil {
+		return err
+	}
+	if err := tx.deleteSessions(id, nil); err != nil {
+		return err
+	}
+	if err := tx.deleteTokens(id, ""); err != nil {
+		return err
+	}
+	if err := tx.putLogin(id, time.Time{}); err != nil {
+		return err
+	}
+	if err := tx.delete(bucketThrottle, throttleKey(throttleUser, uint64(id))); err != nil {
+		return err
+	}
+	tx.countHash(u.hash, PasswordHash{})
+	tx.touchUser(id)
+	return tx.delete(bucketUser, userKey(id))
+}
+
+// SetPasswordHash replaces the password of a user; the zero PasswordHash makes
+// it unusable. It ends all sessions of the user and voids the tokens issued
+// to it.
+func (tx *Tx) SetPasswordHash(id UserID, h PasswordHash) error {
+	u, err := tx.user(id)
+	if err != nil {
+		return err
+	}
+	u.generation++
+	if err := tx.deleteSessions(id, nil); err != nil {
+		return err
+	}
+	if err := tx.deleteTokens(id, ""); err != nil {
+		return err
+	}
+	return tx.replaceHash(u, h)
+}
+
+// replaceHash stores another hash and leaves everything else alone.
+func (tx *Tx) replaceHash(u *userRecord, h PasswordHash) error {
+	tx.countHash(u.hash, h)
+	u.hash = h
+	return tx.putUser(u)
+}
+
+// InsertUser stores a new user with a hash made before; see [Tx.InsertUser].
+func (e *Engine) InsertUser(ctx context.Context, u *User, h PasswordHash) error {
+	return e.Update(ctx, func(tx *Tx) error {
+		n := *u
+		if err := tx.InsertUser(&n, h); err != nil {
+			return err
+		}
+		tx.OnCommit(func() { *u = n })
+		return tx.audit(AuditEntry{Action: ActionUserCreate, User: n.ID, Username: n.Username})
+	})
+}
+
+// CreateUser stores a new user with a password, after the password passed the
+// validators. On success u holds what was stored, with its identifier. The
+// error is [FieldErrors] if a field or the password was refused.
+//
+// For a user who shall not log in with a password, use [Engine.InsertUser]
+// with the zero PasswordHash.
+func (e *Engine) CreateUser(ctx context.Context, u *User, password string) error {
+	n := *u
+	var errs FieldErrors
+	errs = errs.add(normalizeUser(&n))
+	errs = errs.add(e.ValidatePassword(password, &n))
+	if len(errs) > 0 {
+		return errs
+	}
+	// Look before hashing: a taken name should not cost a hash.
+	if err := e.view(ctx, func(tx *ReadTx) error {
+		if id, err := tx.idByName(n.Username); err != nil || id != 0 {
+			return errors.Join(err, &FieldError{Field: "username", Code: "unique", Msg: "A user with that username already exists."})
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	h, err := e.HashPassword(ctx, password)
+	if err != nil {
+		return err
+	}
+	return e.InsertUser(ctx, u, h)
+}
+
+// User returns a user by identifier, or an error that is [ErrNotFound].
+func (e *Engine) User(ctx context.Context, id UserID) (u *User, err error) {
+	err = e.view(ctx, func(tx *ReadTx) error {
+		u, err = tx.User(id)
+		return err
+	})
+	return u, err
+}
+
+// UserByName returns the user with a name; see [ReadTx.UserByName].
+func (e *Engine) UserByName(ctx context.Context, name string) (u *User, err error) {
+	err = e.view(ctx, func(tx *ReadTx) error {
+		u, err = tx.UserByName(name)
+		return err
+	})
+	return u, err
+}
+
+// UsersByEmail returns the users with an address; see [ReadTx.UsersByEmail].
+func (e *Engine) UsersByEmail(ctx context.Context, email string) (us []*User, err error) {
+	err = e.view(ctx, func(tx *ReadTx) error {
+		us, err = tx.UsersByEmail(email)
+		return err
+	})
+	return us, err
+}
+
+// UpdateUser changes a user; see [Tx.UpdateUser]. If it deactivates the user
+// and the change cannot be written, the user's sessions and logins are refused in this process
+// all the same, and the error is returned.
+func (e *Engine) UpdateUser(ctx context.Context, id UserID, fn func(*User) error) error {
+	var inactive bool
+	err := e.revoke(ctx, func(tx *Tx) error {
+		inactive = false
+		return tx.updateAudited(id, func(u *User) error {
+			was := u.Inactive
+			err := fn(u)
+			inactive = u.Inactive && !was
+			return err
+		})
+	}, func() denial {
+		if inactive {
+			return denial{users: []UserID{id}, inactive: true}
+		}
+		return denial{}
+	})
+	return err
+}
+
+// updateAudited updates a user and records which fields changed, not their values.
+func (tx *Tx) updateAudited(id UserID, fn func(*User) error) error {
+	var before, after User
+	err := tx.UpdateUser(id, func(u *User) error {
+		before = *u
+		err := fn(u)
+		after = *u
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	tx.changed(ChangeUser, id)
+	return tx.audit(AuditEntry{Action: ActionUserUpdate, User: id, Username: after.Username, Detail: changedFields(&before, &after)})
+}
+
+func changedFields(a, b *User) string {
+	var names []string
+	add := func(name string, changed bool) {
+		if changed {
+			names = append(names, name)
+		}
+	}
+	add("username", a.Username != b.Username)
+	add("email", a.Email != b.Email)
+	add("first_name", a.FirstName != b.FirstName)
+	add("last_name", a.LastName != b.LastName)
+	add("is_active", a.Inactive != b.Inactive)
+	add("is_staff", a.Staff != b.Staff)
+	add("is_superuser", a.Superuser != b.Superuser)
+	return joinComma(names)
+}
+
+// DeleteUser removes a user and everything that hangs on it; see [Tx.DeleteUser].
+func (e *Engine) DeleteUser(ctx context.Context, id UserID) error {
+	return e.revoke(ctx, func(tx *Tx) error {
+		u, err := tx.user(id)
+		if err != nil {
+			return err
+		}
+		if err := tx.DeleteUser(id); err != nil {
+			return err
+		}
+		tx.changed(ChangeUser, id)
+		return tx.audit(AuditEntry{Action: ActionUserDelete, User: id, Username: u.Username})
+	}, func() denial { return denial{users: []UserID{id}, inactive: true} })
+}
+
+// ValidatePassword runs all configured validators over a new password. The error
+// is [FieldErrors]. u may be nil; otherwise the password must not resemble it.
+func (e *Engine) ValidatePassword(password string, u *User) error {
+	return ValidatePassword(password, u, e.cfg.Validators)
+}
+
+// HashPassword hashes a password with the preferred hasher. It waits for a
+// hashing slot; the error is [ErrBusy] if too many wait already.
+func (e *Engine) HashPassword(ctx context.Context, password string) (PasswordHash, error) {
+	return e.hashes.hash(ctx, password)
+}
+
+// SetPassword gives a user a new password, after it passed the validators. All
+// sessions of the user end, and tokens issued to it are void. For a user who
+// changes the own password, [Engine.ChangePassword] keeps the session.
+func (e *Engine) SetPassword(ctx context.Context, id UserID, password string) error {
+	u, err := e.User(ctx, id)
+	if err != nil {
+		return err
+	}
+	if err := e.ValidatePassword(password, u); err != nil {
+		return err
+	}
+	h, err := e.HashPassword(ctx, password)
+	if err != nil {
+		return err
+	}
+	return e.SetPasswordHash(ctx, id, h)
+}
+
+// SetPasswordHash replaces the password of a user by a hash made before; see
+// [Tx.SetPasswordHash]. If the change cannot be written, the user's sessions and
+// the old password are refused in this process all the same.
+func (e *Engine) SetPasswordHash(ctx context.Context, id UserID, h PasswordHash) error {
+	return e.revoke(ctx, func(tx *Tx) error {
+		if err := tx.SetPasswordHash(id, h); err != nil {
+			return err
+		}
+		tx.changed(ChangePassword, id)
+		return tx.audit(AuditEntry{Action: ActionPasswordSet, User: id})
+	}, func() denial { return denial{users: []UserID{id}, password: true} })
+}
