@@ -2,6 +2,7 @@ package latchbolt
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -69,6 +70,124 @@ func ValidateUsername(s string) error {
 		}
 	}
 	return nil
+}
+
+// NormalizeEmail returns s as it is to be stored: without outer white space and
+// with the part behind the last @ in lower case. The part before it stays as it
+// is. Text without an @, text that is not UTF-8 and text of more than four bytes
+// for each of the 254 characters allowed is returned unchanged; none of it passes
+// [ValidateEmail]. This is Django's normalize_email.
+func NormalizeEmail(s string) string {
+	if len(s) > utf8.UTFMax*maxEmail || !utf8.ValidString(s) {
+		return s
+	}
+	trimmed := trimSpace(s)
+	at := strings.LastIndexByte(trimmed, '@')
+	if at < 0 {
+		return s
+	}
+	return trimmed[:at+1] + lower(trimmed[at+1:])
+}
+
+// ValidateEmail says whether s is one e-mail address of at most 254 characters, or
+// "". The error is a [*FieldError] with the code "max_length" or "invalid". The rules
+// are those of Django's EmailValidator: words of ASCII joined by dots or a quoted
+// string, @, and a domain of at least two labels, "localhost" or an IP address in
+// brackets. Beyond that, control characters are refused inside quotation marks too,
+// and labels outside ASCII consist of letters, marks and digits. Nothing is
+// said about whether mail arrives.
+func ValidateEmail(s string) error {
+	if s == "" {
+		return nil
+	}
+	if err := checkLength("email", s, maxEmail); err != nil {
+		return err
+	}
+	at := strings.LastIndexByte(s, '@')
+	if at < 0 || !utf8.ValidString(s) || !isLocalPart(s[:at]) || !isMailDomain(s[at+1:]) {
+		return &FieldError{Field: "email", Code: "invalid", Msg: "Enter a valid email address."}
+	}
+	return nil
+}
+
+// isLocalPart reports whether s may stand before the last @ of an address.
+func isLocalPart(s string) bool {
+	if len(s) >= 2 && s[0] == '"' && s[len(s)-1] == '"' {
+		return isQuotedText(s[1 : len(s)-1])
+	}
+	for word := range strings.SplitSeq(s, ".") {
+		if word == "" {
+			return false
+		}
+		for i := range len(word) {
+			if !isAlnumASCII(word[i]) && strings.IndexByte("-!#$%&'*+/=?^_`{}|~", word[i]) < 0 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// isQuotedText reports whether s may stand between quotation marks: printable
+// ASCII, where space, quotation mark and backslash need a backslash before them.
+func isQuotedText(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' {
+			i++
+			if i == len(s) || s[i] < ' ' || s[i] > '~' {
+				return false
+			}
+			continue
+		}
+		if s[i] <= ' ' || s[i] > '~' || s[i] == '"' {
+			return false
+		}
+	}
+	return true
+}
+
+// isMailDomain reports whether s may stand behind the last @ of an address.
+func isMailDomain(s string) bool {
+	if s == "localhost" {
+		return true
+	}
+	if len(s) >= 2 && s[0] == '[' && s[len(s)-1] == ']' {
+		addr, err := netip.ParseAddr(s[1 : len(s)-1])
+		return err == nil && addr.Zone() == ""
+	}
+	labels := 0
+	last := ""
+	for last = range strings.SplitSeq(s, ".") {
+		labels++
+		if !isLabel(last) {
+			return false
+		}
+	}
+	if labels < 2 || utf8.RuneCountInString(last) < 2 {
+		return false
+	}
+	return !strings.ContainsAny(last, "0123456789") || len(last) > 4 && strings.EqualFold(last[:4], "xn--")
+}
+
+// isLabel reports whether s is 1 to 63 letters, digits and inner hyphens.
+func isLabel(s string) bool {
+	if s == "" || s[0] == '-' || s[len(s)-1] == '-' || utf8.RuneCountInString(s) > 63 {
+		return false
+	}
+	for _, r := range s {
+		if r < utf8.RuneSelf {
+			if r != '-' && !isAlnumASCII(byte(r)) {
+				return false
+			}
+		} else if r > 0xFFFF || !unicode.In(r, unicode.L, unicode.M, unicode.Nd) {
+			return false
+		}
+	}
+	return true
+}
+
+func isAlnumASCII(c byte) bool {
+	return '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z'
 }
 
 // validateText judges a field of free text: at most max code points of UTF-8 on
