@@ -1,0 +1,400 @@
+package latchbolt
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/latchbolt-go/latchbolt/internal/kv"
+	"github.com/latchbolt-go/latchbolt/internal/kv/boltkv"
+	"github.com/latchbolt-go/latchbolt/internal/record"
+)
+
+// An Engine is one open file. Its methods may be called concurrently. Use
+// [Open] to make one, and close it at the end.
+type Engine struct {
+	cfg           Config
+	path          string
+	store         kv.Store
+	meta          *metaRecord
+	caseSensitive bool
+	epoch         atomic.Uint32
+	clock         *clock
+	cache         *cache
+	denied        denials
+	hashes        *hashPool
+	costs         costClasses
+	backends      []Backend
+	permBackends  []PermBackend
+	ownFirst      bool // the engine's grants are asked for before any PermBackend
+	throttle      throttle
+	touched       touched
+	vault         sessionVault // where sessions live, if not in the file
+	sweeper       sweeper
+	log           *slog.Logger
+
+	closing    sync.Once
+	closed     atomic.Bool
+	background sync.WaitGroup // timers that run
+}
+
+// Open opens a file, or creates one if cfg.Create is set and there is none. A
+// nil cfg means the defaults. The error is [ErrLocked] if another process or
+// Engine has the file, [ErrCorrupt] if it is damaged, [ErrNewerFormat] if a
+// newer release wrote it, [ErrInsecure] if it is not a plain file of this
+// user, and wraps fs.ErrNotExist if there is none. A file that is refused is left untouched.
+func Open(path string, cfg *Config) (*Engine, error) {
+	c, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{cfg: *c, path: path, log: c.Logger}
+	opts := &boltkv.Options{
+		Buckets:     buckets,
+		LockTimeout: c.LockTimeout,
+		MaxSize:     c.MaxFileSize,
+		Check:       checkFormat,
+		Init:        e.initFile,
+	}
+	if c.Create {
+		if err := boltkv.Create(path, opts); err != nil && !errors.Is(err, errFileExists) {
+			return nil, fmt.Errorf("latchbolt: creating %q: %w", path, fromStore(err))
+		}
+	}
+	store, err := boltkv.Open(path, opts)
+	if err != nil {
+		return nil, fmt.Errorf("latchbolt: opening %q: %w", path, fromStore(err))
+	}
+	e.store = store
+	if err := e.start(); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return e, nil
+}
+
+// openStore makes an Engine on a store that is open already.
+func openStore(store kv.Store, cfg *Config) (*Engine, error) {
+	c, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{cfg: *c, log: c.Logger, store: store}
+	_, err = store.Update(context.Background(), func(w kv.Tx) error {
+		if v, err := w.Get(bucketMeta, keyFormat); err != nil || v != nil {
+			return err
+		}
+		return e.initFile(w)
+	})
+	if err != nil {
+		return nil, fromStore(err)
+	}
+	return e, e.start()
+}
+
+// checkFormat refuses a file of a newer release before anything is written.
+func checkFormat(r kv.Reader) error {
+	v, err := r.Get(bucketMeta, keyFormat)
+	if err != nil {
+		return err
+	}
+	if v == nil {
+		return corrupt("no record of the format: not a latchbolt file", nil)
+	}
+	_, err = decodeMeta(v)
+	return err
+}
+
+// initFile writes the first records of a new file.
+func (e *Engine) initFile(w kv.Tx) error {
+	m := &metaRecord{format: formatVersion, created: time.Now().UTC()}
+	if e.cfg.CaseSensitive {
+		m.flags |= metaCaseSensitive
+	}
+	if _, err := rand.Read(m.instance[:]); err != nil {
+		return err
+	}
+	if _, err := rand.Read(m.secret[:]); err != nil {
+		return err
+	}
+	epoch := record.New(recordVersion)
+	epoch.AddUint32(1)
+	for _, first := range []struct {
+		key []byte
+		rec *record.Builder
+	}{
+		{keyFormat, m.encode()},
+		{keyIDs, new(idsRecord).encode()},
+		{keyEpoch, epoch},
+		{keyClock, timeRecord(m.created)},
+	} {
+		v, err := seal(bucketMeta, first.key, first.rec)
+		if err != nil {
+			return err
+		}
+		if err := w.Put(bucketMeta, first.key, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// start reads what is kept in memory, and gets ready to serve.
+func (e *Engine) start() error {
+	c := &e.cfg
+	e.clock = newClock(c.Clock)
+	e.cache = newCache(c.CacheSessions, c.CacheUsers)
+	e.backends = c.Backends
+	e.ownFirst = true
+	for i, b := range e.backends {
+		if pb, ok := b.(PermBackend); ok {
+			e.permBackends = append(e.permBackends, pb)
+			e.ownFirst = e.ownFirst && i > 0
+		}
+	}
+	var err error
+	if e.hashes, err = newHashPool(c.hashConfig()); err != nil {
+		return err
+	}
+	e.throttle.init(c.Throttle)
+	e.vault = vaultFor(c.Sessions)
+	err = e.view(context.Background(), func(tx *ReadTx) error { return e.readMeta(tx) })
+	if err != nil {
+		return err
+	}
+	return e.startBackground()
+}
+
+// readMeta reads the settings of the file, how far its clock had come, and how
+// dear its hashes are.
+func (e *Engine) readMeta(tx *ReadTx) error {
+	v, err := tx.r.Get(bucketMeta, keyFormat)
+	if err != nil {
+		return fromStore(err)
+	}
+	if e.meta, err = decodeMeta(v); err != nil {
+		return err
+	}
+	e.caseSensitive = e.meta.flags&metaCaseSensitive != 0
+	body, ok, err := tx.get(bucketMeta, keyEpoch)
+	if err != nil || !ok {
+		return errors.Join(err, corruptIf(!ok, "no epoch"))
+	}
+	e.epoch.Store(body.Uint32())
+	last, err := tx.lastTime()
+	if err != nil {
+		return err
+	}
+	e.clock.notBefore(last)
+	return e.costs.read(tx, e)
+}
+
+func corruptIf(bad bool, what string) error {
+	if bad {
+		return corrupt(what, nil)
+	}
+	return nil
+}
+
+// lastTime is the latest time that the file tells of.
+func (tx *ReadTx) lastTime() (time.Time, error) {
+	body, ok, err := tx.get(bucketMeta, keyClock)
+	if err != nil || !ok {
+		return time.Time{}, errors.Join(err, corruptIf(!ok, "no clock"))
+	}
+	last := readTime(&body)
+	for e, err := range tx.scanBack(bucketAudit, nil, nil) {
+		if err != nil {
+			return last, err
+		}
+		if at := auditTime(e.key); at.After(last) {
+			last = at
+		}
+		break
+	}
+	return last, nil
+}
+
+// Close writes what is still to be written and closes the file. Calls that run
+// meanwhile fail with [ErrClosed]. A second Close does nothing.
+func (e *Engine) Close() error {
+	var err error
+	e.closing.Do(func() {
+		e.stopBackground()
+		if flushErr := e.flushTouched(context.Background()); flushErr != nil {
+			e.log.Warn("latchbolt: the last use of sessions was not written", "err", flushErr)
+		}
+		if e.noteClock() != nil {
+			e.log.Warn("latchbolt: the clock was not written")
+		}
+		e.closed.Store(true)
+		e.cache.dropAll()
+		err = errors.Join(fromStore(e.store.Close()), e.vault.Close())
+	})
+	return err
+}
+
+// noteClock stores how late it is, so that a clock that is set back is noticed.
+func (e *Engine) noteClock() error {
+	return e.update(context.Background(), func(tx *Tx) error {
+		return tx.put(bucketMeta, keyClock, timeRecord(tx.now))
+	})
+}
+
+// Path returns the path that the engine was opened with.
+func (e *Engine) Path() string { return e.path }
+
+// CaseSensitive reports whether names that differ only in case are different
+// users in this file. It is decided when the file is made.
+func (e *Engine) CaseSensitive() bool { return e.caseSensitive }
+
+// Now returns the engine's time. It does not go back while the engine is open,
+// nor behind what the file has seen.
+func (e *Engine) Now() time.Time { return e.clock.now() }
+
+// View calls fn with one consistent state of the file. fn must not call methods of
+// Engine that write.
+func (e *Engine) View(ctx context.Context, fn func(*ReadTx) error) error { return e.view(ctx, fn) }
+
+// Update calls fn in a transaction and makes its changes durable before it
+// returns nil. All of them are made or none. fn may run more than once, and must use the
+// Tx, not the Engine: an Engine method that writes would wait for itself and
+// fails with [ErrNested]. An error that wraps the context's means that nothing was changed.
+func (e *Engine) Update(ctx context.Context, fn func(*Tx) error) error { return e.update(ctx, fn) }
+
+func (e *Engine) view(ctx context.Context, fn func(*ReadTx) error) error {
+	_, err := e.viewRev(ctx, fn)
+	return err
+}
+
+func (e *Engine) viewRev(ctx context.Context, fn func(*ReadTx) error) (kv.Rev, error) {
+	rev, err := e.store.View(ctx, func(r kv.Reader) error {
+		return fn(&ReadTx{e: e, r: r, ctx: ctx, now: e.clock.now()})
+	})
+	return rev, fromStore(err)
+}
+
+// update is the only way to the store's Update: it fences the cache before the
+// commit and runs what has to happen after it.
+func (e *Engine) update(ctx context.Context, fn func(*Tx) error) error {
+	e.clock.follow()
+	var fx effects
+	fenced := false
+	unfence := func() {
+		if fenced {
+			e.cache.settle(&fx, 0, errNotCommitted)
+			fenced = false
+		}
+	}
+	// A panic in fn, or in a second run of it, must not leave the fence up.
+	done := false
+	defer func() {
+		if !done {
+			unfence()
+		}
+	}()
+	rev, err := e.store.Update(ctx, func(w kv.Tx) error {
+		unfence()
+		fx.reset()
+		tx := &Tx{ReadTx: ReadTx{e: e, r: w, ctx: ctx, now: e.clock.now()}, w: w, fx: &fx}
+		if err := fn(tx); err != nil {
+			return err
+		}
+		if err := tx.storeCosts(); err != nil {
+			return err
+		}
+		e.cache.fence(&fx)
+		fenced = true
+		return nil
+	})
+	done = true
+	if fenced {
+		e.cache.settle(&fx, rev, err)
+	}
+	if err != nil {
+		if isUnknown(err) {
+			e.cache.dropAll()
+		}
+		return fromStore(err)
+	}
+	e.costs.apply(fx.costs, e)
+	for _, after := range fx.after {
+		after()
+	}
+	return nil
+}
+
+var errNotCommitted = errors.New("latchbolt: not committed")
+
+func isUnknown(err error) bool {
+	return errors.Is(err, kv.ErrUnknown) || errors.Is(err, kv.ErrFailed)
+}
+
+// A clock gives the engine's time: the system's wall clock, made so that it
+// never goes back, not behind what the file has seen either. A wall clock that is set
+// forward is followed; one that is set back is waited for.
+type clock struct {
+	wall  func() time.Time
+	fixed bool         // wall is the caller's: ask it each time
+	start time.Time    // monotonic zero
+	base  atomic.Int64 // nanoseconds since 1970 at start
+	last  atomic.Int64 // for a caller's clock: the latest answer
+}
+
+func newClock(wall func() time.Time) *clock {
+	c := &clock{wall: wall, fixed: wall != nil, start: time.Now()}
+	if wall == nil {
+		c.wall = time.Now
+	}
+	c.base.Store(c.wall().UnixNano())
+	c.last.Store(c.base.Load())
+	return c
+}
+
+// nanos is the time in nanoseconds since 1970. It costs one reading of the
+// monotonic clock, half of what time.Now costs.
+func (c *clock) nanos() int64 {
+	if !c.fixed {
+		return c.base.Load() + int64(time.Since(c.start))
+	}
+	now := c.wall().UnixNano()
+	for {
+		last := c.last.Load()
+		if now <= last {
+			return last
+		}
+		if c.last.CompareAndSwap(last, now) {
+			return now
+		}
+	}
+}
+
+func (c *clock) now() time.Time { return time.Unix(0, c.nanos()).UTC() }
+
+// clockSlack is how much the two clocks may differ before the wall clock is believed.
+const clockSlack = time.Second
+
+// follow takes over a wall clock that was set forward. It is called with each write.
+func (c *clock) follow() {
+	if c.fixed {
+		return
+	}
+	if ahead := c.wall().UnixNano() - c.nanos(); ahead > int64(clockSlack) {
+		c.base.Add(ahead)
+	}
+}
+
+// notBefore moves the clock on to a time that is known to have been.
+func (c *clock) notBefore(t time.Time) {
+	if t.IsZero() {
+		return
+	}
+	if behind := t.UnixNano() - c.nanos(); behind > 0 {
+		c.base.Add(behind)
+		c.last.Store(max(c.last.Load(), t.UnixNano()))
+	}
+}

@@ -1,0 +1,254 @@
+package latchbolt
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+)
+
+// A sessionTable finds a living session by its token without taking a lock,
+// without hashing and without pointers.
+//
+// It is an open-addressing table of slots of eight-byte words. Readers check a
+// slot's sequence number before and after they read it (a seqlock); writers,
+// which hold cache.mu, make it odd while they write. All words are
+// atomics, so that the race detector agrees with the argument. The place of a session comes
+// from the random end of its selector, which this program chose: nobody outside can
+// make sessions collide.
+//
+// The table holds the secret halves of tokens themselves, not their hashes,
+// and compares all of them, in constant time. What that gives away to somebody
+// who can read the memory of the process is in docs/SECURITY.md.
+type sessionTable struct {
+	limit int // most sessions
+	count int // guarded by cache.mu
+	slots atomic.Pointer[slotArray]
+}
+
+// A slotArray is a power of two of slots.
+type slotArray struct {
+	mask  uint64
+	words []atomic.Uint64
+}
+
+// The words of a slot.
+const (
+	wordSeq     = iota
+	wordSelLow  // the selector's random half; 0 if the slot is free
+	wordSelHigh // its other half
+	wordSecret  // four words
+	_
+	_
+	_
+	wordExpires // nanoseconds since 1970
+	wordSeen    // last use, and the last use that was noted for the file, in seconds
+	wordLimits  // idle time in seconds, generation of the user
+	wordOwner   // cell of the user, number of the backend
+	wordUser
+	slotWords
+)
+
+const (
+	minSlots = 1 << 8
+	probes   = 8 // slots that a session may stand in
+)
+
+func (t *sessionTable) init(limit int) {
+	t.limit = limit
+	t.slots.Store(newSlots(minSlots))
+}
+
+func newSlots(n uint64) *slotArray {
+	return &slotArray{mask: n - 1, words: make([]atomic.Uint64, n*slotWords)}
+}
+
+func (a *slotArray) slot(n uint64) []atomic.Uint64 {
+	i := (n & a.mask) * slotWords
+	return a.words[i : i+slotWords : i+slotWords]
+}
+
+// halves returns the two words of a selector. A low half of 0 marks a free
+// slot; a session that has it by chance, one in 2^64, is not kept.
+func (s *selector) halves() (low, high uint64) {
+	return binary.BigEndian.Uint64(s[8:]), binary.BigEndian.Uint64(s[:8])
+}
+
+// A sessionHit is what the table says about a session.
+type sessionHit struct {
+	slot    []atomic.Uint64
+	array   *slotArray
+	seq     uint64
+	user    UserID
+	cell    uint32
+	backend uint8
+	gen     uint32
+}
+
+// lookup finds the living session of a token at a time in nanoseconds.
+func (t *sessionTable) lookup(tok *Token, now int64, hit *sessionHit) bool {
+	a := t.slots.Load()
+	if a == nil {
+		return false
+	}
+	low, high := tok.sel.halves()
+	if low == 0 {
+		return false
+	}
+	for i := range uint64(probes) {
+		s := a.slot(low + i)
+		if s[wordSelLow].Load() != low || s[wordSelHigh].Load() != high {
+			continue
+		}
+		seq := s[wordSeq].Load()
+		// One expression over all 256 bits: no early end tells how many agree.
+		diff := s[wordSecret].Load() ^ binary.LittleEndian.Uint64(tok.ver[0:])
+		diff |= s[wordSecret+1].Load() ^ binary.LittleEndian.Uint64(tok.ver[8:])
+		diff |= s[wordSecret+2].Load() ^ binary.LittleEndian.Uint64(tok.ver[16:])
+		diff |= s[wordSecret+3].Load() ^ binary.LittleEndian.Uint64(tok.ver[24:])
+		if diff != 0 || now >= int64(s[wordExpires].Load()) {
+			return false
+		}
+		seen, limits := s[wordSeen].Load(), s[wordLimits].Load()
+		if idle := limits >> 32; idle != 0 && uint64(now)/uint64(time.Second) >= seen>>32+idle {
+			return false
+		}
+		owner := s[wordOwner].Load()
+		*hit = sessionHit{slot: s, array: a, seq: seq, user: UserID(s[wordUser].Load()),
+			cell: uint32(owner >> 32), backend: uint8(owner), gen: uint32(limits)}
+		// The selector is read again with the rest: the slot may have changed hands.
+		return seq&1 == 0 && s[wordSelLow].Load() == low && t.still(hit)
+	}
+	return false
+}
+
+// still reports whether a hit is unchanged since it was looked up.
+func (t *sessionTable) still(hit *sessionHit) bool {
+	return hit.slot[wordSeq].Load() == hit.seq && t.slots.Load() == hit.array
+}
+
+// touch notes that a session was used, and reports whether the file should be told.
+func (hit *sessionHit) touch(now int64) bool {
+	w := &hit.slot[wordSeen]
+	sec := uint64(now) / uint64(time.Second)
+	old := w.Load()
+	seen, noted := old>>32, old&(1<<32-1)
+	if sec <= seen {
+		return false
+	}
+	tell := sec >= noted+seenEvery
+	if tell {
+		noted = sec
+	}
+	// If another request was quicker, it noted the same.
+	return w.CompareAndSwap(old, sec<<32|noted) && tell
+}
+
+// seenEvery is how many seconds of use of one session make one write.
+const seenEvery = 60
+
+// writeSlot fills a slot. cache.mu is held.
+func writeSlot(s []atomic.Uint64, words *[slotWords]uint64) {
+	s[wordSeq].Add(1)
+	for i := 1; i < slotWords; i++ {
+		s[i].Store(words[i])
+	}
+	s[wordSeq].Add(1)
+}
+
+// insert puts a session into the table. cache.mu is held.
+func (t *sessionTable) insert(tok *Token, rec *sessionRecord, sel selector, cell uint32, backend uint8) {
+	low, high := sel.halves()
+	if low == 0 {
+		return
+	}
+	var w [slotWords]uint64
+	w[wordSelLow], w[wordSelHigh] = low, high
+	for i := range 4 {
+		w[wordSecret+i] = binary.LittleEndian.Uint64(tok.ver[8*i:])
+	}
+	w[wordExpires] = uint64(rec.expires.UnixNano())
+	seen := uint64(epochSeconds(rec.seen))
+	w[wordSeen] = seen<<32 | seen
+	w[wordLimits] = uint64(rec.idle/time.Second)<<32 | uint64(rec.generation)
+	w[wordOwner] = uint64(cell)<<32 | uint64(backend)
+	w[wordUser] = uint64(rec.user)
+	t.remove(sel)
+	t.place(&w)
+}
+
+// place finds a slot: a free one, one more after growing, or that of another session.
+func (t *sessionTable) place(w *[slotWords]uint64) {
+	for {
+		a := t.slots.Load()
+		if s := a.free(w[wordSelLow]); s != nil {
+			writeSlot(s, w)
+			t.count++
+			return
+		}
+		if t.count >= t.limit || !t.grow() {
+			// Any of the slots will do: all of them were inserted by somebody with a
+			// good token, and a session that is pushed out costs one read of the file.
+			writeSlot(a.slot(w[wordSelLow]+rand.Uint64N(probes)), w)
+			return
+		}
+	}
+}
+
+// free returns a free slot for a session, or nil.
+func (a *slotArray) free(low uint64) []atomic.Uint64 {
+	for i := range uint64(probes) {
+		if s := a.slot(low + i); s[wordSelLow].Load() == 0 {
+			return s
+		}
+	}
+	return nil
+}
+
+// grow doubles the table. It reports false if there is no sense in that.
+func (t *sessionTable) grow() bool {
+	old := t.slots.Load()
+	if n := old.mask + 1; n >= 4*uint64(t.limit) && n > minSlots {
+		return false
+	}
+	bigger := newSlots(2 * (old.mask + 1))
+	t.count = 0
+	for n := range old.mask + 1 {
+		s := old.slot(n)
+		if s[wordSelLow].Load() == 0 {
+			continue
+		}
+		var w [slotWords]uint64
+		for i := 1; i < slotWords; i++ {
+			w[i] = s[i].Load()
+		}
+		if to := bigger.free(w[wordSelLow]); to != nil {
+			writeSlot(to, &w)
+			t.count++
+		}
+	}
+	// A reader of the old array notices by the pointer that it is too late.
+	t.slots.Store(bigger)
+	return true
+}
+
+// remove takes a session out. cache.mu is held.
+func (t *sessionTable) remove(sel selector) {
+	a := t.slots.Load()
+	if a == nil {
+		return
+	}
+	low, high := sel.halves()
+	for i := range uint64(probes) {
+		if s := a.slot(low + i); s[wordSelLow].Load() == low && s[wordSelHigh].Load() == high {
+			writeSlot(s, new([slotWords]uint64))
+			t.count--
+		}
+	}
+}
+
+// clear takes all sessions out, and lets go of the memory. cache.mu is held.
+func (t *sessionTable) clear() {
+	t.count = 0
+	t.slots.Store(newSlots(minSlots))
+}
