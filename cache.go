@@ -37,6 +37,7 @@ import (
 // its user, without a lookup.
 type cache struct {
 	off      bool
+	denied   *denials // never kept
 	sessions sessionTable
 	users    userTable
 	perms    atomic.Pointer[permIndex]
@@ -71,8 +72,8 @@ func (f *fence) settle(rev kv.Rev, committed bool) {
 func sessionShard(s selector) int { return int(s[15]) }
 func userShard(id UserID) int     { return int(id % fenceShards) }
 
-func newCache(sessions, users int) *cache {
-	c := &cache{off: sessions < 0 || users < 0}
+func newCache(sessions, users int, denied *denials) *cache {
+	c := &cache{off: sessions < 0 || users < 0, denied: denied}
 	c.unions = make(map[string]*unionState)
 	c.groups = make(map[GroupID]*groupState)
 	if !c.off {
@@ -310,6 +311,9 @@ func (c *cache) keepUser(st *userState, rev kv.Rev) {
 	if !c.userF[userShard(st.id)].allows(rev) || !c.policyF.allows(rev) {
 		return
 	}
+	if c.denied.deactivated(st.id) && !st.inactive {
+		return // denied between reading and now
+	}
 	st.cell = c.users.assign(st.id)
 	cell := c.users.cell(st.cell)
 	cell.used.Store(true)
@@ -332,7 +336,7 @@ func (c *cache) find(id UserID) *userState {
 
 // keepSession puts a session that was read at rev into the cache, if the state
 // of its user is there.
-func (c *cache) keepSession(t *Token, s *sessionRecord, sel selector, st *userState, rev kv.Rev) {
+func (c *cache) keepSession(t *Token, s *sessionRecord, sel selector, st *userState, backend int, rev kv.Rev) {
 	if c.off || st != nil && st.cell == noCell {
 		return
 	}
@@ -342,8 +346,8 @@ func (c *cache) keepSession(t *Token, s *sessionRecord, sel selector, st *userSt
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.sessionF[sessionShard(sel)].allows(rev) {
-		c.sessions.insert(t, s, sel, cell)
+	if c.sessionF[sessionShard(sel)].allows(rev) && !c.denied.session(sel, s) {
+		c.sessions.insert(t, s, sel, cell, uint8(backend))
 	}
 }
 

@@ -147,7 +147,7 @@ func (e *Engine) initFile(w kv.Tx) error {
 func (e *Engine) start() error {
 	c := &e.cfg
 	e.clock = newClock(c.Clock)
-	e.cache = newCache(c.CacheSessions, c.CacheUsers)
+	e.cache = newCache(c.CacheSessions, c.CacheUsers, &e.denied)
 	e.backends = c.Backends
 	e.ownFirst = true
 	for i, b := range e.backends {

@@ -166,7 +166,12 @@ func isMailDomain(s string) bool {
 	if labels < 2 || utf8.RuneCountInString(last) < 2 {
 		return false
 	}
-	return !strings.ContainsAny(last, "0123456789") || len(last) > 4 && strings.EqualFold(last[:4], "xn--")
+	if !strings.ContainsAny(last, "0123456789") {
+		return true
+	}
+	// A top-level domain has digits only if it is an encoded one.
+	return len(last) > 4 && strings.EqualFold(last[:4], "xn--") &&
+		!strings.ContainsFunc(last[4:], func(r rune) bool { return r >= utf8.RuneSelf || r == '-' })
 }
 
 // isLabel reports whether s is 1 to 63 letters, digits and inner hyphens.

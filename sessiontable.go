@@ -252,3 +252,14 @@ func (t *sessionTable) clear() {
 	t.count = 0
 	t.slots.Store(newSlots(minSlots))
 }
+
+// removeUser takes all sessions of a user out. It looks at every slot. cache.mu is held.
+func (t *sessionTable) removeUser(id UserID) {
+	a := t.slots.Load()
+	for n := range a.mask + 1 {
+		if s := a.slot(n); s[wordSelLow].Load() != 0 && s[wordUser].Load() == uint64(id) {
+			writeSlot(s, new([slotWords]uint64))
+			t.count--
+		}
+	}
+}

@@ -1,0 +1,150 @@
+package latchbolt
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A denial is a revocation that could not be written, because the disk is full
+// or fails. It is in force in this process until it is written after all, so
+// that a full disk cannot keep a stolen session alive. The caller is given the error as well.
+type denial struct {
+	users    []UserID   // all their sessions that exist by now
+	sessions []selector // single sessions
+	inactive bool       // the users count as inactive
+	password bool       // the users' stored password does not count
+}
+
+func (d denial) empty() bool { return len(d.users) == 0 && len(d.sessions) == 0 }
+
+type userDenial struct {
+	before   time.Time // sessions made up to then are dead
+	inactive bool
+	password bool
+}
+
+// denials are those in force. Nearly always there are none, which costs one
+// read of an integer to know.
+type denials struct {
+	n        atomic.Int64
+	mu       sync.RWMutex // guards the maps; taken inside cache.mu, never around it
+	users    map[UserID]userDenial
+	sessions map[selector]struct{}
+}
+
+func (d *denials) user(id UserID) userDenial {
+	if d.n.Load() == 0 {
+		return userDenial{}
+	}
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.users[id]
+}
+
+func (d *denials) deactivated(id UserID) bool { return d.user(id).inactive }
+
+// session reports whether a session was ended in memory only.
+func (d *denials) session(sel selector, s *sessionRecord) bool {
+	if d.n.Load() == 0 {
+		return false
+	}
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	_, ended := d.sessions[sel]
+	u, ok := d.users[s.user]
+	return ended || ok && !s.created.After(u.before)
+}
+
+func (d *denials) add(v denial, now time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.users == nil {
+		d.users = make(map[UserID]userDenial)
+		d.sessions = make(map[selector]struct{})
+	}
+	for _, id := range v.users {
+		u := d.users[id]
+		d.users[id] = userDenial{before: now, inactive: u.inactive || v.inactive, password: u.password || v.password}
+	}
+	for _, s := range v.sessions {
+		d.sessions[s] = struct{}{}
+	}
+	d.n.Store(int64(len(d.users) + len(d.sessions)))
+}
+
+// lift ends what v put in force, because it is in the file now.
+func (d *denials) lift(v denial) {
+	if d.n.Load() == 0 {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, id := range v.users {
+		u, ok := d.users[id]
+		if !ok {
+			continue
+		}
+		u.inactive = u.inactive && !v.inactive
+		u.password = u.password && !v.password
+		if v.password || !u.inactive && !u.password {
+			u.before = time.Time{}
+		}
+		if u == (userDenial{}) {
+			delete(d.users, id)
+		} else {
+			d.users[id] = u
+		}
+	}
+	for _, s := range v.sessions {
+		delete(d.sessions, s)
+	}
+	d.n.Store(int64(len(d.users) + len(d.sessions)))
+}
+
+// revoke is update for what takes authority away: if the change is sound but cannot be
+// written, what it says is in force in memory when revoke returns the error.
+func (e *Engine) revoke(ctx context.Context, fn func(*Tx) error, what func() denial) error {
+	sound := false
+	err := e.update(ctx, func(tx *Tx) error {
+		err := fn(tx)
+		sound = err == nil
+		return err
+	})
+	switch {
+	case err == nil:
+		e.denied.lift(what())
+	case sound && ctx.Err() == nil && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrNested):
+		e.deny(what())
+	}
+	return err
+}
+
+func (e *Engine) deny(v denial) {
+	if v.empty() {
+		return
+	}
+	e.denied.add(v, e.clock.now())
+	e.cache.drop(v)
+	e.log.Error("latchbolt: a revocation could not be written and is in force in memory only",
+		"users", len(v.users), "sessions", len(v.sessions))
+}
+
+// drop takes out of the cache what a denial is about. What is inserted from now
+// on is checked against the denial.
+func (c *cache) drop(v denial) {
+	if c.off {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range v.sessions {
+		c.sessions.remove(s)
+	}
+	for _, id := range v.users {
+		c.sessions.removeUser(id)
+		c.users.forget(id)
+	}
+}
