@@ -257,7 +257,7 @@ func foldName(s string) string {
 	}
 	fold := cases.Fold()
 	for range maxFoldRounds {
-		next := norm.NFKC.String(fold.String(norm.NFKC.String(s)))
+		next := norm.NFKC.String(fold.String(strings.Map(foldCherokee, norm.NFKC.String(s))))
 		if next == s {
 			break
 		}
@@ -269,6 +269,18 @@ func foldName(s string) string {
 // maxFoldRounds bounds the search for the fixed point in foldName. Two rounds do
 // for every assigned code point; one more sees that nothing changes.
 const maxFoldRounds = 8
+
+// foldCherokee folds the small letters of Cherokee to capitals, as Unicode does for
+// this script alone; cases.Fold of golang.org/x/text v0.43.0 leaves them as they are.
+func foldCherokee(r rune) rune {
+	switch {
+	case 0x13F8 <= r && r <= 0x13FD:
+		return r - 8
+	case 0xAB70 <= r && r <= 0xABBF:
+		return r - 0xAB70 + 0x13A0
+	}
+	return r
+}
 
 // foldEmail returns the key for looking up an e-mail address, which ignores case
 // in both parts. It must only serve to find a stored address: mail goes to the
