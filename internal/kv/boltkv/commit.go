@@ -1,0 +1,177 @@
+package boltkv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"syscall"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/latchbolt-go/latchbolt/internal/kv"
+)
+
+// replaceCheck is how often a commit looks whether its file still has its name.
+const replaceCheck = time.Second
+
+// settle commits the group, or drops it if nobody wrote, and answers all of
+// it. The caller holds the baton.
+func (s *Store) settle(g *group) {
+	defer close(g.done)
+	if g.broken || g.writers == 0 {
+		s.rollback(g.tx)
+		return
+	}
+	if f := s.failed.Load(); f != nil { // since this group began
+		g.err = f.err()
+		s.rollback(g.tx)
+		return
+	}
+	if now := time.Now(); !now.Before(s.nextReplace) {
+		if g.err = s.replaced(); g.err != nil {
+			s.rollback(g.tx)
+			return
+		}
+		s.nextReplace = now.Add(replaceCheck)
+	}
+	g.rev = s.offset + kv.Rev(g.tx.ID())
+	if g.err = s.commitBolt(g.tx); g.err == nil {
+		s.fresh = false
+		s.commits.Add(1)
+	}
+}
+
+// commitBolt commits tx. When it returns, the transaction is over. The error
+// is a [kv.ErrUnknown] if the state may be the new one, and poisons the handle; with
+// every other error it is certainly the old one.
+func (s *Store) commitBolt(tx *bolt.Tx) error {
+	txid := uint64(tx.ID())
+	err, aborted := s.tryCommit(tx)
+	if err == nil {
+		return nil
+	}
+	if aborted {
+		s.rollback(tx)
+	}
+	return s.outcome(err, txid)
+}
+
+// tryCommit is bbolt's Commit with its panics as errors. aborted tells that
+// the transaction is still open.
+func (s *Store) tryCommit(tx *bolt.Tx) (err error, aborted bool) {
+	defer func() {
+		s.log.committing.Store(nil)
+		switch p := recover().(type) {
+		case nil:
+		case abort:
+			err, aborted = p.cause, true
+		default:
+			err, aborted = s.damaged(p), true
+		}
+	}()
+	fit := s.fitForScan
+	s.log.committing.Store(&fit)
+	return tx.Commit(), false
+}
+
+// outcome finds out what a failed commit left behind, and says it.
+func (s *Store) outcome(cause error, txid uint64) error {
+	if isSyncError(cause) {
+		// After a failed sync the kernel may take the pages for written, so
+		// what can be read says nothing about what is on the disk.
+		return s.unknown(cause)
+	}
+	info, err := s.file.Stat()
+	if err != nil {
+		return s.unknown(errors.Join(cause, err))
+	}
+	metas, errs, err := readMetas(s.file, info.Size())
+	if err != nil {
+		return s.unknown(errors.Join(cause, err))
+	}
+	if errs[0] != nil && errs[1] != nil {
+		return s.unknown(errors.Join(cause, errs[0], errs[1]))
+	}
+	for i, m := range metas {
+		if errs[i] == nil && m.txid >= txid {
+			return s.unknown(cause)
+		}
+	}
+	switch {
+	case errors.Is(cause, kv.ErrCorrupt):
+		return cause
+	case isFull(cause) || s.outOfSpace(cause):
+		return fmt.Errorf("%w: %w", kv.ErrFull, cause)
+	case strings.Contains(cause.Error(), "mmap"):
+		// bbolt has no map any more, so nothing will work, reads neither.
+		err := fmt.Errorf("boltkv: commit: %w", cause)
+		s.fail(failure{cause: err, reads: true})
+		return err
+	}
+	return fmt.Errorf("boltkv: commit: %w", cause)
+}
+
+// unknown poisons the handle after a commit whose outcome is not known.
+func (s *Store) unknown(cause error) error {
+	err := fmt.Errorf("%w: %w", kv.ErrUnknown, cause)
+	s.fail(failure{cause: cause, reads: true})
+	return err
+}
+
+// isSyncError reports whether a commit failed in a sync: bbolt returns the
+// bare error number of fdatasync, or the error of [os.File.Sync], or, when the
+// file grows, only its text.
+func isSyncError(err error) bool {
+	if _, bare := err.(syscall.Errno); bare {
+		return true
+	}
+	var path *fs.PathError
+	if errors.As(err, &path) && (path.Op == "sync" || path.Op == "fsync") {
+		return true
+	}
+	return strings.Contains(err.Error(), "file sync error")
+}
+
+// isFull reports whether a commit failed for want of room.
+func isFull(err error) bool {
+	if errors.Is(err, berrors.ErrMaxSizeReached) || isNoSpace(err) {
+		return true
+	}
+	text := err.Error()
+	for _, s := range []string{"no space left", "quota exceeded", "file too large", "not enough space"} {
+		if strings.Contains(strings.ToLower(text), s) {
+			return true
+		}
+	}
+	return false
+}
+
+// outOfSpace asks the file system, for bbolt does not wrap the error of a file
+// that could not grow.
+func (s *Store) outOfSpace(cause error) bool {
+	if !strings.Contains(cause.Error(), "file resize error") {
+		return false
+	}
+	free, ok := freeBytes(s.file)
+	return ok && free < growStep
+}
+
+// fitForScan reports whether bbolt may look for the free pages again, as it
+// does when a commit failed. It does so in a goroutine of its own, where
+// damage would end the process. That is worth its time only where the handle will
+// be used on, which is when there was no room.
+func (s *Store) fitForScan(cause error) bool {
+	if !isFull(cause) && !s.outOfSpace(cause) {
+		return false
+	}
+	info, err := s.file.Stat()
+	if err != nil {
+		return false
+	}
+	m, err := sniff(s.file, info.Size())
+	return err == nil && firstDefect(context.Background(), s.file, m, true) == nil
+}

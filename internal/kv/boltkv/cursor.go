@@ -1,0 +1,114 @@
+package boltkv
+
+import (
+	"bytes"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/latchbolt-go/latchbolt/internal/kv"
+)
+
+// A cursor walks one bucket of a bbolt transaction. Each of its steps guards
+// against panics on its own, since between steps the caller's code runs.
+type cursor struct {
+	r *reader
+	i int // bucket
+	c *bolt.Cursor
+}
+
+// open finds the bucket. The caller guards against panics.
+func (c *cursor) open() error {
+	b, err := c.r.bucket(c.i)
+	if err == nil {
+		c.c = b.Cursor()
+	}
+	return err
+}
+
+// pair checks what bbolt returned. A nil key is the end.
+func (c *cursor) pair(k, v []byte) (kv.Pair, error) {
+	if k == nil {
+		return kv.Pair{}, nil
+	}
+	if v == nil || len(k) > kv.MaxKey || len(v) > kv.MaxValue {
+		return kv.Pair{}, c.r.s.corrupt("bucket %q: a pair that is none of ours", c.r.s.names[c.i])
+	}
+	touch(k)
+	touch(v)
+	return kv.Pair{Key: k, Value: v}, nil
+}
+
+// A forward cursor yields ascending keys.
+type forward struct {
+	cursor
+}
+
+// seek moves to the first key that is not less than from.
+func (c *forward) seek(from []byte) (p kv.Pair, err error) {
+	defer c.r.s.guard(&err)
+	if err := c.open(); err != nil {
+		return kv.Pair{}, err
+	}
+	return c.pair(c.c.Seek(from))
+}
+
+// next moves on by one.
+func (c *forward) next() (p kv.Pair, err error) {
+	defer c.r.s.guard(&err)
+	return c.pair(c.c.Next())
+}
+
+// A backward cursor yields descending keys.
+type backward struct {
+	cursor
+	last []byte
+}
+
+// seek moves to the last key that is less than bound; a nil bound is the end.
+func (c *backward) seek(bound []byte, empty bool) (p kv.Pair, err error) {
+	defer c.r.s.guard(&err)
+	if empty {
+		return kv.Pair{}, nil
+	}
+	if err := c.open(); err != nil {
+		return kv.Pair{}, err
+	}
+	if bound != nil {
+		if k, _ := c.c.Seek(bound); k != nil {
+			c.last = k
+			return c.prev()
+		}
+	}
+	return c.found(c.pair(c.c.Last()))
+}
+
+// next moves back by one.
+func (c *backward) next() (p kv.Pair, err error) {
+	defer c.r.s.guard(&err)
+	return c.prev()
+}
+
+// prev moves back by one. In a transaction that has deleted every key of a page,
+// bbolt's Prev stops at the empty page as if it were the start, and goes on
+// if it is called again; so what the start is, is asked of another cursor.
+func (c *backward) prev() (kv.Pair, error) {
+	k, v := c.c.Prev()
+	if k == nil && c.r.tx.Writable() {
+		b, err := c.r.bucket(c.i)
+		if err != nil {
+			return kv.Pair{}, err
+		}
+		if first, _ := b.Cursor().First(); first != nil && bytes.Compare(first, c.last) < 0 {
+			for k == nil {
+				k, v = c.c.Prev()
+			}
+		}
+	}
+	return c.found(c.pair(k, v))
+}
+
+// found remembers the key of the pair, for prev.
+func (c *backward) found(p kv.Pair, err error) (kv.Pair, error) {
+	c.last = p.Key
+	return p, err
+}

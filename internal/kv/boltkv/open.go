@@ -1,0 +1,239 @@
+package boltkv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/latchbolt-go/latchbolt/internal/kv"
+)
+
+const (
+	defaultLockTimeout = time.Second
+	lockPoll           = 10 * time.Millisecond
+	// growStep is by how much bbolt lengthens a file that is full.
+	growStep = 4 << 20
+)
+
+// Open opens the file at path, which must exist: an error that is
+// [fs.ErrNotExist] says that it does not. [kv.ErrEmpty] and [kv.ErrCorrupt] mean
+// that it is not, or no longer, a store; [kv.ErrInsecure] that it is not a plain file of
+// ours; [kv.ErrLocked] that somebody has it open. No content of a file makes
+// Open panic.
+func Open(path string, o *Options) (_ *Store, err error) {
+	s, err := newStore(path, o)
+	if err != nil {
+		return nil, err
+	}
+	f, err := openFile(path, s.opt.ReadOnly)
+	if err != nil {
+		return nil, err
+	}
+	handed := false // bbolt closes the file
+	registered := false
+	defer func() {
+		if err == nil {
+			return
+		}
+		unmapMetas(s.metas)
+		if s.db != nil {
+			_ = s.db.Close()
+		} else if !handed {
+			_ = f.Close()
+		}
+		if registered {
+			unregister(s.id)
+		}
+	}()
+	if s.id, err = identify(f.File, f.info); err != nil {
+		return nil, fmt.Errorf("boltkv: %s: %w", path, err)
+	}
+	if _, registered = register(s.id, path); !registered {
+		return nil, fmt.Errorf("%w: %s is open in this process already", kv.ErrLocked, path)
+	}
+	if err = lock(f.File, s.opt.ReadOnly, s.opt.LockTimeout); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	handed = true
+	if err = s.attach(f.File); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if err = s.checkContent(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	s.fresh = true
+	return s, nil
+}
+
+// An opened is an open file with what was found out about it.
+type opened struct {
+	*os.File
+	info fs.FileInfo
+}
+
+// openFile opens path without following a link and refuses what is not a
+// plain file of ours.
+func openFile(path string, readOnly bool) (_ opened, err error) {
+	before, err := os.Lstat(path)
+	if err != nil {
+		return opened{}, err
+	}
+	if !before.Mode().IsRegular() {
+		return opened{}, fmt.Errorf("%w: %s is not a regular file (%v)", kv.ErrInsecure, path, before.Mode().Type())
+	}
+	flag := os.O_RDWR
+	if readOnly {
+		flag = os.O_RDONLY
+	}
+	f, err := os.OpenFile(path, flag|noFollow, 0)
+	if err != nil {
+		if isSymlinkError(err) {
+			return opened{}, fmt.Errorf("%w: %s is a symbolic link", kv.ErrInsecure, path)
+		}
+		return opened{}, err
+	}
+	defer func() {
+		if err != nil {
+			_ = f.Close()
+		}
+	}()
+	info, err := f.Stat()
+	if err != nil {
+		return opened{}, err
+	}
+	if !info.Mode().IsRegular() {
+		return opened{}, fmt.Errorf("%w: %s is not a regular file (%v)", kv.ErrInsecure, path, info.Mode().Type())
+	}
+	if err := checkOwner(f, info); err != nil {
+		return opened{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return opened{f, info}, nil
+}
+
+// lock takes the file's lock, trying until the timeout and at least once.
+func lock(f *os.File, shared bool, timeout time.Duration) error {
+	if timeout <= 0 {
+		timeout = defaultLockTimeout
+	}
+	for end := time.Now().Add(timeout); ; {
+		switch ok, err := tryLock(f, !shared); {
+		case err != nil:
+			return fmt.Errorf("boltkv: lock: %w", err)
+		case ok:
+			return nil
+		}
+		left := time.Until(end)
+		if left <= 0 {
+			return fmt.Errorf("%w: another process has it open and kept it for %v; stop that process, or ask it to do the work",
+				kv.ErrLocked, timeout)
+		}
+		time.Sleep(min(left, lockPoll))
+	}
+}
+
+// attach makes bbolt use the locked file f, which it owns from here on: f is
+// closed if attach fails. The content is checked first, so far that bbolt
+// cannot lose its way.
+func (s *Store) attach(f *os.File) (err error) {
+	taken := false
+	defer func() {
+		if err != nil && !taken {
+			_ = f.Close()
+		}
+	}()
+	info, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("boltkv: %w", err)
+	}
+	m, err := sniff(f, info.Size())
+	if err != nil {
+		return err
+	}
+	// Without a freelist bbolt scans the whole file, in a goroutine where a
+	// panic could not be caught: nothing may be wrong with any page then.
+	if err := firstDefect(context.Background(), f, m, !m.synced()); err != nil {
+		return err
+	}
+	metas, err := mapMetas(f, m.pageSize)
+	if err != nil {
+		return fmt.Errorf("boltkv: %w", err)
+	}
+	log := &logger{}
+	db, err := openBolt(f, &bolt.Options{
+		Timeout:         defaultLockTimeout,
+		NoFreelistSync:  true,
+		FreelistType:    bolt.FreelistMapType,
+		NoStatistics:    true,
+		ReadOnly:        s.opt.ReadOnly,
+		MaxSize:         int(min(s.opt.MaxSize, int64(^uint(0)>>1))),
+		InitialMmapSize: initialMap(info.Size()),
+		Logger:          log,
+	})
+	if err != nil {
+		taken = true // and closed, by bbolt or by openBolt
+		unmapMetas(metas)
+		return err
+	}
+	db.AllocSize = growStep
+	s.db, s.log, s.file, s.info, s.metas, s.pageSize = db, log, f, info, metas, m.pageSize
+	return nil
+}
+
+// openBolt opens a database in f. If that fails, f is closed, also where
+// bbolt panics and would keep it with its lock.
+func openBolt(f *os.File, o *bolt.Options) (db *bolt.DB, err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			db, err = nil, fmt.Errorf("%w: %s", kv.ErrCorrupt, panicText(p))
+		}
+		if err != nil {
+			_ = f.Close() // a second close does nothing
+		}
+	}()
+	o.OpenFile = func(string, int, os.FileMode) (*os.File, error) { return f, nil }
+	db, err = bolt.Open(f.Name(), 0o600, o)
+	switch {
+	case errors.Is(err, berrors.ErrTimeout):
+		err = fmt.Errorf("%w: another process has it open", kv.ErrLocked)
+	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
+		err = fmt.Errorf("%w: %w", kv.ErrCorrupt, err)
+	case err != nil:
+		err = fmt.Errorf("boltkv: %w", err)
+	}
+	return db, err
+}
+
+// initialMap returns how much address space to reserve. While the file fits
+// into it, a writer never waits for readers in order to map more. Where
+// address space is scarce, or the file is made as long as its map, none is.
+func initialMap(fileSize int64) int {
+	if runtime.GOOS == "windows" || ^uint(0)>>32 == 0 {
+		return 0
+	}
+	return int(max(1<<30, 2*fileSize))
+}
+
+// checkContent looks whether every bucket is there and asks the caller's Check.
+func (s *Store) checkContent() error {
+	_, err := s.View(context.Background(), func(r kv.Reader) error {
+		for _, b := range s.opt.Buckets {
+			if err := r.(*reader).has(b); err != nil {
+				return err
+			}
+		}
+		if s.opt.Check != nil {
+			return s.opt.Check(r)
+		}
+		return nil
+	})
+	return err
+}

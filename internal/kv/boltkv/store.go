@@ -1,0 +1,204 @@
+// Package boltkv is the store that keeps everything in one bbolt file.
+//
+// It adds to bbolt what an embedder must add: opening that never creates,
+// follows or believes; faults and damage as errors; a commit that many callers
+// share; an outcome for every failed commit; copies and compaction that are
+// whole or absent.
+//
+// # Group commit
+//
+// A write transaction of bbolt costs two syncs of the disk, whatever it
+// holds. Callers of Update therefore stand in a queue, and the one at its head
+// holds the baton: it alone uses the open bbolt transaction. It runs its
+// function on its own goroutine against a private overlay, copies the overlay
+// into the transaction if the function succeeded, and hands the baton on. Who
+// finds nobody behind commits for all. So a failing function leaves no trace
+// and makes no other run again, a lone caller waits for nothing, and there is
+// no goroutine and no timer. The design that lost is a leader that runs the
+// functions of the others: their panics would unwind in the wrong goroutine,
+// and each would cost two switches in place of one.
+package boltkv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/latchbolt-go/latchbolt/internal/kv"
+	"github.com/latchbolt-go/latchbolt/internal/kv/nested"
+)
+
+// Options tell how a file is made or opened. Create and Open copy them.
+type Options struct {
+	// Buckets are all there are. Create makes them; Open fails with
+	// [kv.ErrCorrupt] if one is missing.
+	Buckets []kv.Bucket
+	// LockTimeout is how long Open waits for another process to let go of the
+	// file. Zero means a second; however short, it tries once.
+	LockTimeout time.Duration
+	// ReadOnly opens for reading, beside other readers. Update fails with
+	// [kv.ErrReadOnly].
+	ReadOnly bool
+	// MaxSize limits the file, in bytes; a write that would make it larger
+	// fails with [kv.ErrFull]. Zero means no limit.
+	MaxSize int64
+	// Init writes the first records; only Create calls it. Nil writes none.
+	Init func(kv.Tx) error
+	// Check is called by Open before anything is written to the file; its
+	// error is Open's. It refuses, for example, a format that is newer than
+	// the program. Nil accepts.
+	Check func(kv.Reader) error
+}
+
+// A Store is an open file. It implements [kv.Store], [kv.Backuper],
+// [kv.Compacter], [kv.Verifier] and [kv.Sizer]; all its methods may be called
+// concurrently.
+type Store struct {
+	path    string
+	opt     Options
+	names   [][]byte          // bucket names, in the order of opt.Buckets
+	index   map[kv.Bucket]int // into names
+	mark    nested.Mark
+	failed  atomic.Pointer[failure]
+	commits atomic.Uint64
+	callers atomic.Uint64
+
+	// gate is held for reading by every transaction that is not nested in
+	// another, and for writing by Compact and Close, which first take the
+	// baton. It guards the fields up to the next blank line.
+	gate     sync.RWMutex
+	db       *bolt.DB
+	log      *logger
+	file     *os.File // the one bbolt uses
+	info     fs.FileInfo
+	id       fileID
+	metas    []byte // the two meta pages, mapped once more; nil where not needed
+	pageSize int
+	offset   kv.Rev // added to bbolt's transaction IDs, which start anew in Compact
+	closed   bool
+
+	// The baton guards these.
+	fresh       bool // the file still holds the freelist it was closed with
+	nextReplace time.Time
+	lastGroup   int
+
+	queue queue
+
+	sizeMu  sync.Mutex // guards the result of the last walk for Size
+	sizeRev kv.Rev
+	used    uint64
+}
+
+var (
+	_ kv.Store     = (*Store)(nil)
+	_ kv.Backuper  = (*Store)(nil)
+	_ kv.Compacter = (*Store)(nil)
+	_ kv.Verifier  = (*Store)(nil)
+	_ kv.Sizer     = (*Store)(nil)
+)
+
+// newStore returns a store without a file.
+func newStore(path string, o *Options) (*Store, error) {
+	s := &Store{path: path, mark: nested.New(), index: make(map[kv.Bucket]int)}
+	if o != nil {
+		s.opt = *o
+	}
+	for i, b := range s.opt.Buckets {
+		if b == "" {
+			return nil, errors.New("boltkv: a bucket has no name")
+		}
+		if _, ok := s.index[b]; ok {
+			return nil, fmt.Errorf("boltkv: bucket %q is listed twice", b)
+		}
+		s.index[b] = i
+		s.names = append(s.names, []byte(b))
+	}
+	return s, nil
+}
+
+// Head returns the revision of the newest state.
+func (s *Store) Head(ctx context.Context) (kv.Rev, error) {
+	return s.View(ctx, func(kv.Reader) error { return nil })
+}
+
+// Watch yields nothing: the file's lock makes this process the only writer.
+func (s *Store) Watch(context.Context, kv.Rev) iter.Seq2[kv.Change, error] {
+	return func(func(kv.Change, error) bool) {}
+}
+
+// Close waits for running transactions and closes the file. On a handle that
+// has failed it waits for nothing that could never come. From inside a closure
+// of this store it fails with [kv.ErrNested].
+func (s *Store) Close() error {
+	if s.mark.Inside() {
+		return kv.ErrNested
+	}
+	if !s.queue.close() {
+		return nil
+	}
+	s.gate.Lock()
+	defer s.gate.Unlock()
+	s.closed = true
+	err := s.writeFreelist()
+	err = errors.Join(err, s.shut())
+	unregister(s.id)
+	return err
+}
+
+// shut closes bbolt and the file. The caller holds the baton and the gate.
+func (s *Store) shut() (err error) {
+	unmapMetas(s.metas)
+	s.metas = nil
+	if f := s.failed.Load(); f != nil && f.stuck {
+		// bbolt would wait for its own lock. Its map stays until the process
+		// ends; closing the file gives up the lock.
+		return s.file.Close()
+	}
+	defer s.guard(&err)
+	return s.db.Close()
+}
+
+// writeFreelist ends with a commit that holds the freelist, so that the next
+// Open need not look for the free pages. bbolt is told not to write
+// it in every commit, where it would cost a page at least. An error of this
+// commit takes nothing away from those before.
+func (s *Store) writeFreelist() error {
+	if s.fresh || s.opt.ReadOnly || s.failed.Load() != nil {
+		return nil
+	}
+	if s.replaced() != nil {
+		return nil // this file is nobody's any more
+	}
+	tx, err := s.begin(true)
+	if err != nil {
+		return err
+	}
+	s.db.NoFreelistSync = false
+	if err := s.commitBolt(tx); err != nil && !errors.Is(err, kv.ErrFull) {
+		return fmt.Errorf("boltkv: while closing: %w", err)
+	}
+	return nil
+}
+
+// replaced returns [kv.ErrReplaced] if the path leads elsewhere by now, for
+// then what is written would be lost. The caller holds the baton.
+func (s *Store) replaced() error {
+	info, err := os.Lstat(s.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w: %s is gone", kv.ErrReplaced, s.path)
+	case err != nil:
+		return fmt.Errorf("boltkv: %w", err)
+	case !os.SameFile(info, s.info):
+		return fmt.Errorf("%w: %s is another file now", kv.ErrReplaced, s.path)
+	}
+	return nil
+}
