@@ -137,6 +137,7 @@ func malformedRecords() []malformed {
 		{"a session with an empty key", list(change(goodSession, `"pk":"k"`, `"pk":‸""`)), 2, s, "pk", "empty"},
 		{"a session with a number", list(change(goodSession, `"pk":"k"`, `"pk":‸7`)), 2, s, "pk", "is a number"},
 		{"half a surrogate pair", group(`"name":"g"`, `"name":"\n\\‸\ud83dx"`), 2, g, "name", "surrogate"},
+		{"two first halves", group(`"name":"g"`, `"name":"‸\ud83d\ud83d"`), 2, g, "name", "surrogate"},
 		{"the other half", group(`"name":"g"`, `"name":"\ud83d\udd11‸\udd11"`), 2, g, "name", "surrogate"},
 	}
 }

@@ -2,6 +2,7 @@ package djformat_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -354,6 +355,16 @@ func TestSessionsLeadToTheUser(t *testing.T) {
 		n++
 	}
 	counted(t, "sessions", n)
+}
+
+func TestSessionsThatAreNoObjects(t *testing.T) {
+	keys := djformat.Keys{Key: "k"}
+	for _, content := range []string{"null", "[]", "{}x", "7", `"{}"`} {
+		text := sign("k", "django.contrib.sessions.SessionStore", base64.RawURLEncoding.EncodeToString([]byte(content))+":1wJqPe")
+		if d, err := keys.DecodeSession(text); !errors.Is(err, djformat.ErrPayload) {
+			t.Errorf("%s: %+v, %v", content, d, err)
+		}
+	}
 }
 
 func TestLogins(t *testing.T) {

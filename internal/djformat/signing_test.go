@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -115,6 +116,18 @@ func TestSignedValuesThatAreRefused(t *testing.T) {
 	}
 	if _, err := s.Dumps(json.RawMessage(`"`+strings.Repeat("é", djformat.MaxPayload/4)+`"`), true, time.Now()); !errors.Is(err, djformat.ErrTooLarge) {
 		t.Errorf("a long payload to sign: %v", err)
+	}
+}
+
+// A small value must not take the memory that it would unpack to.
+func TestZipBombsTakeLittleMemory(t *testing.T) {
+	text := sign("k", "django.core.signing", deflate(t, bytes.Repeat([]byte(" "), 100<<20))+":1wJqPe")
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := djformat.Signer{Key: "k"}.Loads(text)
+	runtime.ReadMemStats(&after)
+	if taken := after.TotalAlloc - before.TotalAlloc; !errors.Is(err, djformat.ErrTooLarge) || taken > 16<<20 {
+		t.Errorf("%d bytes took %d bytes of memory: %v", len(text), taken, err)
 	}
 }
 
