@@ -62,7 +62,9 @@ func ParseToken(s string) (Token, error) {
 		return Token{kind: tokenSealed, sealed: s}, nil
 	}
 	if len(s) >= minForeign && len(s) <= maxForeign {
-		return Token{kind: tokenKey, ver: sha256.Sum256([]byte(s))}, nil
+		t := Token{kind: tokenKey, ver: sha256.Sum256([]byte(s))}
+		t.sel = broughtSelector(t.digest())
+		return t, nil
 	}
 	return Token{}, ErrNoSession
 }
@@ -98,6 +100,9 @@ func (t Token) Reveal() string {
 
 // IsZero reports whether t is the zero Token, which proves nothing.
 func (t Token) IsZero() bool { return t.kind == tokenNone }
+
+// broughtSelector stands for a session in the cache whose token has no selector.
+func broughtSelector(digest [32]byte) selector { return selector(digest[:16]) }
 
 // digest is what is stored of the secret half.
 func (t *Token) digest() [32]byte { return sha256.Sum256(t.ver[:]) }

@@ -1,0 +1,205 @@
+package latchbolt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Some writes have nobody who waits for them: counts of failed logins, the
+// trail of them, the last use of a session. They are made beside the caller,
+// in the next commit. What depends on them asks memory first, and who reads
+// them waits for those under way.
+
+// A backlog bounds the writes under way beside their callers.
+type backlog struct {
+	mu    sync.RWMutex  // held for reading by each write under way
+	slots chan struct{} // one for each
+}
+
+const maxBacklog = 64
+
+// later makes a write beside the caller, or in the call if too many are under
+// way. done, if not nil, is told the outcome; otherwise a failure is logged.
+func (e *Engine) later(ctx context.Context, what string, fn func(*Tx) error, done func(error)) {
+	ctx = context.WithoutCancel(ctx) // the write outlives the request; it keeps its values
+	run := func() {
+		defer e.recovered(what)
+		err := e.update(ctx, fn)
+		if err != nil && !errors.Is(err, ErrClosed) {
+			e.log.Warn("latchbolt: a write that nobody waits for failed", "what", what, "err", err)
+		}
+		if done != nil {
+			done(err)
+		}
+	}
+	select {
+	case e.backlog.slots <- struct{}{}:
+	default:
+		run()
+		return
+	}
+	e.backlog.mu.RLock()
+	go func() {
+		defer func() { <-e.backlog.slots }()
+		defer e.backlog.mu.RUnlock()
+		run()
+	}()
+}
+
+// settleLater waits until the writes under way are done. Those that begin
+// meanwhile wait for it in turn, so it cannot be kept waiting for ever.
+func (e *Engine) settleLater() {
+	e.backlog.mu.Lock()
+	defer e.backlog.mu.Unlock() // nothing to guard: having got the lock is what counts
+}
+
+// recovered keeps a panic beside a caller from ending the process.
+func (e *Engine) recovered(what string) {
+	if p := recover(); p != nil {
+		e.log.Error("latchbolt: panic in the background", "what", what, "panic", fmt.Sprint(p))
+	}
+}
+
+// touched collects the last use of sessions until it is written, for all of
+// them together.
+type touched struct {
+	mu    sync.Mutex // guards all below
+	seen  map[selector]time.Time
+	timer *time.Timer
+	off   bool
+}
+
+// touchDelay is how long the last use of a session waits for others to be
+// written with it. The delay costs nothing that matters: after a crash an idle session ends so much earlier.
+const touchDelay = 5 * time.Second
+
+// maxTouched is how many sessions may wait before they are written without delay.
+const maxTouched = 4096
+
+// noteSeen remembers that a session was used, and sees to it that it is written.
+func (e *Engine) noteSeen(sel selector, at time.Time) {
+	t := &e.touched
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.off {
+		return
+	}
+	if t.seen == nil {
+		t.seen = make(map[selector]time.Time)
+	}
+	t.seen[sel] = at
+	switch {
+	case t.timer == nil:
+		t.timer = time.AfterFunc(touchDelay, e.writeTouched)
+	case len(t.seen) == maxTouched:
+		t.timer.Reset(0)
+	}
+}
+
+// lastSeen returns the later of what the file says and what is not written yet.
+func (e *Engine) lastSeen(sel selector, stored time.Time) time.Time {
+	t := &e.touched
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if at, ok := t.seen[sel]; ok && at.After(stored) {
+		return at
+	}
+	return stored
+}
+
+// writeTouched runs when the timer fires.
+func (e *Engine) writeTouched() {
+	defer e.recovered("writing the last use of sessions")
+	e.background.Add(1)
+	defer e.background.Done()
+	if err := e.flushTouched(context.Background()); err != nil && !errors.Is(err, ErrClosed) {
+		e.log.Warn("latchbolt: the last use of sessions was not written", "err", err)
+	}
+}
+
+// touchesPerCommit keeps transactions small.
+const touchesPerCommit = 100
+
+// flushTouched writes the last use of all sessions that wait for it.
+func (e *Engine) flushTouched(ctx context.Context) error {
+	t := &e.touched
+	t.mu.Lock()
+	t.timer = nil
+	all := make(map[selector]time.Time, len(t.seen))
+	for sel, at := range t.seen {
+		all[sel] = at
+	}
+	t.mu.Unlock()
+	part := make(map[selector]time.Time, touchesPerCommit)
+	flush := func() error {
+		defer clear(part)
+		if err := e.update(ctx, func(tx *Tx) error { return tx.touchSessions(part) }); err != nil {
+			return err
+		}
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		for sel, at := range part {
+			if t.seen[sel].Equal(at) { // not used again meanwhile
+				delete(t.seen, sel)
+			}
+		}
+		if len(t.seen) > 0 && t.timer == nil && !t.off {
+			t.timer = time.AfterFunc(touchDelay, e.writeTouched)
+		}
+		return nil
+	}
+	for sel, at := range all {
+		if part[sel] = at; len(part) == touchesPerCommit {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	if len(part) > 0 {
+		return flush()
+	}
+	return nil
+}
+
+// touchSessions writes the last use of sessions that still exist. The cache
+// knows already, so nothing is fenced.
+func (tx *Tx) touchSessions(seen map[selector]time.Time) error {
+	for sel, at := range seen {
+		s, err := tx.sessionBySelector(sel)
+		if err != nil {
+			return err
+		}
+		if s == nil || !at.After(s.seen) {
+			continue
+		}
+		s.seen = at
+		if err := tx.put(bucketSession, sel[:], s.encode()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// startBackground starts the timers, which hold no goroutine while they wait.
+func (e *Engine) startBackground() error {
+	e.backlog.slots = make(chan struct{}, maxBacklog)
+	e.sweeper.start(e)
+	return nil
+}
+
+// stopBackground stops the timers and waits for those that run.
+func (e *Engine) stopBackground() {
+	e.sweeper.stop()
+	t := &e.touched
+	t.mu.Lock()
+	t.off = true
+	if t.timer != nil {
+		t.timer.Stop()
+	}
+	t.mu.Unlock()
+	e.settleLater()
+	e.background.Wait()
+}

@@ -1,0 +1,229 @@
+package latchbolt
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/latchbolt-go/latchbolt/internal/kv"
+)
+
+// A SweepReport says what a sweep removed.
+type SweepReport struct {
+	Hours   int // of expired sessions, with all that stood under them
+	Tokens  int // one-time tokens
+	Brought int // keys of sessions from other systems
+	Audit   int // entries of the audit trail
+	Other   int // sessions in a store outside the file
+}
+
+// A sweeper removes what expired, from time to time. It holds no goroutine
+// while it waits.
+type sweeper struct {
+	e       *Engine
+	mu      sync.Mutex // guards all below
+	timer   *time.Timer
+	stopped bool
+	entries int // written to the audit trail since it was trimmed
+}
+
+func (s *sweeper) start(e *Engine) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.e = e
+	if e.cfg.SweepEvery > 0 {
+		s.timer = time.AfterFunc(e.cfg.SweepEvery, s.run)
+	}
+}
+
+func (s *sweeper) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopped = true
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+}
+
+// audited counts an entry of the audit trail. After a tenth of what is kept, it
+// is trimmed, so that the trail never gets much longer than it may.
+func (s *sweeper) audited() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.entries++
+	if s.entries > max(s.e.cfg.Audit.MaxCount/10, 100) && s.timer != nil && !s.stopped {
+		s.entries = 0
+		s.timer.Reset(0)
+	}
+}
+
+func (s *sweeper) run() {
+	defer s.e.recovered("sweeping")
+	s.mu.Lock()
+	if s.stopped {
+		s.mu.Unlock()
+		return
+	}
+	s.e.background.Add(1)
+	s.mu.Unlock()
+	defer s.e.background.Done()
+	if _, err := s.e.Sweep(context.Background()); err != nil && !errors.Is(err, ErrClosed) {
+		s.e.log.Warn("latchbolt: sweeping failed", "err", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.stopped {
+		s.timer.Reset(s.e.cfg.SweepEvery)
+	}
+}
+
+// sweepStep is how many single records one transaction of a sweep removes.
+const sweepStep = 100
+
+// Sweep removes what expired: sessions, tokens, old entries of the audit trail.
+// It works in small transactions, between which others get their turn. It
+// runs by itself every Config.SweepEvery.
+func (e *Engine) Sweep(ctx context.Context) (r SweepReport, err error) {
+	if e.vault != nil {
+		if r.Other, err = e.vault.sweep(ctx); err != nil {
+			return r, err
+		}
+	}
+	if err := e.noteClock(); err != nil {
+		return r, err
+	}
+	for _, step := range []func(context.Context, *SweepReport) (bool, error){e.sweepHour, e.sweepDay, e.sweepBrought, e.sweepTokens, e.sweepAudit} {
+		for more := true; more; {
+			if err := ctx.Err(); err != nil {
+				return r, fmt.Errorf("latchbolt: sweeping: %w", err)
+			}
+			if more, err = step(ctx, &r); err != nil {
+				return r, err
+			}
+		}
+	}
+	return r, nil
+}
+
+// sweepHour removes the sessions of the oldest hour that is over, as ranges.
+func (e *Engine) sweepHour(ctx context.Context, r *SweepReport) (more bool, err error) {
+	err = e.update(ctx, func(tx *Tx) error {
+		more = false
+		for _, b := range []kv.Bucket{bucketSession, bucketClient, bucketValues} {
+			keys, err := tx.keys(b, nil, nil, 1)
+			if err != nil {
+				return err
+			}
+			if len(keys) == 0 || binary.BigEndian.Uint32(keys[0]) >= hourOf(tx.now) {
+				continue
+			}
+			// The cache needs no fence: it knows when its sessions expire.
+			if err := tx.deletePrefix(b, keys[0][:4]); err != nil {
+				return err
+			}
+			more = true
+		}
+		return nil
+	})
+	if more && err == nil {
+		r.Hours++
+	}
+	return more && err == nil, err
+}
+
+// sweepDay removes the index of the oldest day that is over.
+func (e *Engine) sweepDay(ctx context.Context, _ *SweepReport) (more bool, err error) {
+	err = e.update(ctx, func(tx *Tx) error {
+		keys, err := tx.keys(bucketSessionUser, nil, nil, 1)
+		if more = err == nil && len(keys) > 0 && binary.BigEndian.Uint32(keys[0]) < hourOf(tx.now)/hoursPerDay; !more {
+			return err
+		}
+		return tx.deletePrefix(bucketSessionUser, keys[0][:4])
+	})
+	return more && err == nil, err
+}
+
+// sweepBrought removes the keys of sessions from other systems that are gone. There are only
+// as many as were imported, fewer every day.
+func (e *Engine) sweepBrought(ctx context.Context, r *SweepReport) (bool, error) {
+	var gone [][]byte
+	err := e.view(ctx, func(tx *ReadTx) error {
+		gone = nil
+		for en, err := range tx.scan(bucketSessionKey, nil, nil) {
+			if err != nil {
+				return err
+			}
+			var sel selector
+			en.body.Copy(sel[:])
+			there, err := tx.has(bucketSession, sel[:])
+			if err != nil {
+				return err
+			}
+			if !there {
+				gone = append(gone, append([]byte(nil), en.key...))
+			}
+			if len(gone) == sweepStep {
+				break
+			}
+		}
+		return nil
+	})
+	if err != nil || len(gone) == 0 {
+		return false, err
+	}
+	if err := e.update(ctx, func(tx *Tx) error { return tx.deleteAll(bucketSessionKey, gone) }); err != nil {
+		return false, err
+	}
+	r.Brought += len(gone)
+	return len(gone) == sweepStep, nil
+}
+
+func (e *Engine) sweepTokens(ctx context.Context, r *SweepReport) (more bool, err error) {
+	var n int
+	err = e.update(ctx, func(tx *Tx) (err error) {
+		n, more, err = tx.sweepTokens(sweepStep)
+		return err
+	})
+	if err == nil {
+		r.Tokens += n
+	}
+	return more && err == nil, err
+}
+
+// sweepAudit trims the audit trail.
+func (e *Engine) sweepAudit(ctx context.Context, r *SweepReport) (bool, error) {
+	limit := e.cfg.Audit.MaxCount
+	if limit < 0 {
+		return false, nil
+	}
+	count := 0
+	if err := e.view(ctx, func(tx *ReadTx) error {
+		keys := 0
+		for _, err := range tx.r.Scan(bucketAudit, nil, nil) {
+			if err != nil {
+				return fromStore(err)
+			}
+			keys++
+		}
+		count = keys
+		return nil
+	}); err != nil {
+		return false, err
+	}
+	for excess := count - limit; ; excess -= sweepStep {
+		n := 0
+		if err := e.update(ctx, func(tx *Tx) (err error) {
+			n, err = tx.trimAudit(excess, sweepStep)
+			return err
+		}); err != nil {
+			return false, err
+		}
+		r.Audit += n
+		if n < sweepStep {
+			return false, nil
+		}
+	}
+}
