@@ -266,8 +266,8 @@ func foldName(s string) string {
 	return s
 }
 
-// maxFoldRounds bounds the search for the fixed point in foldName. Two rounds do
-// for every assigned code point; one more sees that nothing changes.
+// maxFoldRounds bounds the search for the fixed point in foldName. One round
+// reaches it for everything known and the next one sees that nothing changes.
 const maxFoldRounds = 8
 
 // foldCherokee folds the small letters of Cherokee to capitals, as Unicode does for

@@ -311,6 +311,27 @@ func TestSimilarityIsBounded(t *testing.T) {
 	}
 }
 
+// Django's rows have no case in which these limits decide. The verdicts are what
+// Django 5.2 answers.
+func TestSimilarityOfTinyParts(t *testing.T) {
+	long := "abcdefgh" + strings.Repeat("xyzw", 23)
+	for _, c := range []struct {
+		max                float64
+		password, username string
+		want               []string
+	}{
+		{0.1, long, "abcdefgh", []string{"password_too_similar"}},
+		{0.1, long, "abcd", nil},
+		{0.2, long, "abcdefgh", nil},
+		{1, "", "-x", []string{"password_too_similar"}},
+		{2, "", "-x", nil},
+		{1, "", "x", nil},
+	} {
+		err := latchbolt.UserAttributeSimilarity{Max: c.max}.Validate(c.password, &latchbolt.User{Username: c.username})
+		wantCodes(t, fmt.Sprintf("%q like %q at %v", c.password, c.username, c.max), err, "password", c.want...)
+	}
+}
+
 func TestValidatorsAreConcurrent(t *testing.T) {
 	var wg sync.WaitGroup
 	u := &latchbolt.User{Username: "ada", Email: "ada@example.com"}
