@@ -93,9 +93,10 @@ func NormalizeEmail(s string) string {
 // "". The error is a [*FieldError] with the code "max_length" or "invalid". The rules
 // are those of Django's EmailValidator: words of ASCII joined by dots or a quoted
 // string, @, and a domain of at least two labels, "localhost" or an IP address in
-// brackets. Beyond that, control characters are refused inside quotation marks too,
-// and labels outside ASCII consist of letters, marks and digits. Nothing is
-// said about whether mail arrives.
+// brackets. It is stricter in four things: no control characters inside quotation
+// marks, something between them, no letters before the @ that are ASCII only when
+// case is ignored (ı, ſ, the Kelvin sign), and labels outside ASCII consist of letters,
+// marks and digits. Nothing is said about whether mail arrives.
 func ValidateEmail(s string) error {
 	if s == "" {
 		return nil
@@ -112,7 +113,7 @@ func ValidateEmail(s string) error {
 
 // isLocalPart reports whether s may stand before the last @ of an address.
 func isLocalPart(s string) bool {
-	if len(s) >= 2 && s[0] == '"' && s[len(s)-1] == '"' {
+	if len(s) > 2 && s[0] == '"' && s[len(s)-1] == '"' {
 		return isQuotedText(s[1 : len(s)-1])
 	}
 	for word := range strings.SplitSeq(s, ".") {
