@@ -34,7 +34,8 @@ type Engine struct {
 	ownFirst      bool // the engine's grants are asked for before any PermBackend
 	throttle      throttle
 	touched       touched
-	vault         sessionVault // where sessions live, if not in the file
+	backlog       backlog
+	vault         *sessionVault // where sessions live, if not in the file
 	sweeper       sweeper
 	log           *slog.Logger
 
@@ -161,7 +162,9 @@ func (e *Engine) start() error {
 		return err
 	}
 	e.throttle.init(c.Throttle)
-	e.vault = vaultFor(c.Sessions)
+	if e.vault, err = vaultFor(e, c.Sessions); err != nil {
+		return err
+	}
 	err = e.view(context.Background(), func(tx *ReadTx) error { return e.readMeta(tx) })
 	if err != nil {
 		return err
@@ -233,7 +236,10 @@ func (e *Engine) Close() error {
 		}
 		e.closed.Store(true)
 		e.cache.dropAll()
-		err = errors.Join(fromStore(e.store.Close()), e.vault.Close())
+		err = fromStore(e.store.Close())
+		if e.vault != nil {
+			err = errors.Join(err, e.vault.Close())
+		}
 	})
 	return err
 }

@@ -1,0 +1,373 @@
+package latchbolt
+
+import (
+	"context"
+	"encoding/binary"
+	"iter"
+	"slices"
+	"strings"
+)
+
+// An Order is the order in which a [UserQuery] yields users.
+type Order uint8
+
+const (
+	OrderByID   Order = iota
+	OrderByName       // by canonical user name, as bytes
+)
+
+// A UserQuery picks users. The zero UserQuery picks all of them. Several conditions must all hold.
+type UserQuery struct {
+	Text   string // occurs in user name, address, first or last name, whatever the case
+	Prefix string // starts the user name, whatever the case if the file is set up that way
+
+	Active    Filter
+	Staff     Filter
+	Superuser Filter
+
+	Group GroupID // is a member of it
+	// Perm picks those to whom a permission was granted, directly or through a
+	// group, for all objects or for Object, and active superusers. Whether they are active
+	// is for Active to say, which Django's with_perm takes as given.
+	Perm         Perm
+	Object       Object
+	NoSuperusers bool // with Perm: superusers only if it was granted to them
+
+	Order Order
+	// After continues behind a user that was yielded before in the same
+	// order: only its ID and Username count. Nil starts at the beginning.
+	After *User
+	// Limit is how many users are yielded at most. 0 means all.
+	Limit int
+}
+
+// A selection is a query made ready: what does not change while it runs.
+type selection struct {
+	*UserQuery
+	text    string
+	perms   []PermissionID
+	holders map[GroupID]bool // groups that have Perm
+}
+
+// Users yields the users that a query picks. No transaction is open while the
+// body of the loop runs, so users that change meanwhile may be missed or seen
+// in either form, but never twice.
+func (e *Engine) Users(ctx context.Context, q UserQuery) iter.Seq2[*User, error] {
+	return func(yield func(*User, error) bool) {
+		left := q.Limit
+		for {
+			page, more, err := e.userPage(ctx, &q, left)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for _, u := range page {
+				if !yield(u, nil) {
+					return
+				}
+			}
+			if left > 0 {
+				if left -= len(page); left == 0 {
+					return
+				}
+			}
+			if !more {
+				return
+			}
+		}
+	}
+}
+
+// userPage fetches what comes after q.After, and moves q.After on. It returns
+// early, with fewer or no users, when it looked at many.
+func (e *Engine) userPage(ctx context.Context, q *UserQuery, limit int) (page []*User, more bool, err error) {
+	n := pageSize
+	if limit > 0 {
+		n = min(n, limit)
+	}
+	var last *User
+	err = e.view(ctx, func(tx *ReadTx) error {
+		page, more, last = nil, false, q.After
+		s, err := tx.selection(q)
+		if err != nil {
+			return err
+		}
+		fetch := tx.usersByID
+		if q.Order == OrderByName {
+			if fetch, err = tx.byName(s); err != nil {
+				return err
+			}
+		}
+		page, last, more, err = fetch(s, n)
+		return err
+	})
+	q.After = last
+	return page, more, err
+}
+
+func (tx *ReadTx) selection(q *UserQuery) (*selection, error) {
+	s := &selection{UserQuery: q, text: foldName(q.Text)}
+	if q.Perm == "" {
+		return s, nil
+	}
+	var err error
+	if s.perms, err = tx.permIDs(q.Perm); err != nil {
+		return nil, err
+	}
+	s.holders = make(map[GroupID]bool)
+	for _, p := range s.perms {
+		keys, err := tx.keys(bucketHolder, append(permKey(p), subjectGroup), nil, 0)
+		if err != nil {
+			return nil, err
+		}
+		for _, k := range keys {
+			if o := Object(k[grantObjectFrom:]); o == "" || o == q.Object {
+				s.holders[GroupID(binary.BigEndian.Uint64(k[5:]))] = true
+			}
+		}
+	}
+	return s, nil
+}
+
+// picks reports whether a selection picks a user.
+func (tx *ReadTx) picks(s *selection, u *userRecord) (bool, error) {
+	if !s.Active.match(!u.Inactive) || !s.Staff.match(u.Staff) || !s.Superuser.match(u.Superuser) {
+		return false, nil
+	}
+	if s.Group != 0 && !slices.Contains(u.Groups, s.Group) {
+		return false, nil
+	}
+	if s.Prefix != "" && !strings.HasPrefix(tx.e.canonicalName(u.Username), tx.e.canonicalName(s.Prefix)) {
+		return false, nil
+	}
+	if s.text != "" && !containsFold(s.text, u.Username, u.Email, u.FirstName, u.LastName) {
+		return false, nil
+	}
+	if s.Perm == "" {
+		return true, nil
+	}
+	return tx.holds(s, u)
+}
+
+func containsFold(text string, in ...string) bool {
+	for _, s := range in {
+		if s != "" && strings.Contains(foldName(s), text) {
+			return true
+		}
+	}
+	return false
+}
+
+// holds reports whether a user has the permission of a selection, active or not.
+func (tx *ReadTx) holds(s *selection, u *userRecord) (bool, error) {
+	if u.Superuser && !s.NoSuperusers {
+		return true, nil
+	}
+	if slices.ContainsFunc(u.Groups, func(g GroupID) bool { return s.holders[g] }) {
+		return true, nil
+	}
+	for _, p := range s.perms {
+		for _, o := range slices.Compact([]Object{"", s.Object}) {
+			if ok, err := tx.has(bucketGrant, grantKey(u.ID, p, o)); ok || err != nil {
+				return ok, err
+			}
+		}
+	}
+	return false, nil
+}
+
+// scanLimit is how many users one transaction of a query looks at.
+const scanLimit = 8 * pageSize
+
+// usersByID returns the next n users in the order of identifiers.
+func (tx *ReadTx) usersByID(s *selection, n int) (page []*User, last *User, more bool, err error) {
+	last = s.After
+	var after UserID
+	if last != nil {
+		after = last.ID
+	}
+	ids, more, err := tx.candidates(s, after, scanLimit)
+	if err != nil {
+		return nil, last, false, err
+	}
+	for _, id := range ids {
+		u, err := tx.user(id)
+		if err != nil {
+			return nil, last, false, err
+		}
+		ok, err := tx.picks(s, u)
+		if err != nil {
+			return nil, last, false, err
+		}
+		last = &u.User
+		if !ok {
+			continue
+		}
+		if page = append(page, &u.User); len(page) == n {
+			return page, last, true, nil
+		}
+	}
+	return page, last, more, nil
+}
+
+// candidates returns at most n identifiers after one, ascending, among which
+// are all that the selection can pick, and whether there may be more.
+func (tx *ReadTx) candidates(s *selection, after UserID, n int) ([]UserID, bool, error) {
+	var lists [][]UserID
+	add := func(ids []UserID, err error) error {
+		lists = append(lists, ids)
+		return err
+	}
+	var err error
+	switch {
+	case s.Group != 0:
+		err = add(tx.members(s.Group, after, n))
+	case s.Perm != "":
+		err = tx.holderLists(s, after, n, add)
+	default:
+		keys, e := tx.keys(bucketUser, nil, userKey(after+1), n)
+		err = add(idsOf(keys, 0), e)
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	// Each list is complete up to its last entry if it was cut off there, so
+	// the union is complete up to the least of those.
+	end, more := ^UserID(0), false
+	var all []UserID
+	for _, ids := range lists {
+		if len(ids) == n {
+			end, more = min(end, ids[n-1]), true
+		}
+		all = append(all, ids...)
+	}
+	slices.Sort(all)
+	all = slices.Compact(all)
+	if i, found := slices.BinarySearch(all, end); found {
+		all = all[:i+1]
+	}
+	return all, more, nil
+}
+
+// holderLists adds the lists of users who may have the permission of a selection.
+func (tx *ReadTx) holderLists(s *selection, after UserID, n int, add func([]UserID, error) error) error {
+	for _, p := range s.perms {
+		prefix := append(permKey(p), subjectUser)
+		var ids []UserID
+		for en, err := range tx.scan(bucketHolder, prefix, holderKey(p, after+1, "")) {
+			if err != nil {
+				return err
+			}
+			id := keyUser(en.key[5:])
+			if o := Object(en.key[grantObjectFrom:]); o != "" && o != s.Object || len(ids) > 0 && ids[len(ids)-1] == id {
+				continue
+			}
+			if ids = append(ids, id); len(ids) == n {
+				break
+			}
+		}
+		if err := add(ids, nil); err != nil {
+			return err
+		}
+	}
+	for g := range s.holders {
+		if err := add(tx.members(g, after, n)); err != nil {
+			return err
+		}
+	}
+	if s.NoSuperusers {
+		return nil
+	}
+	keys, err := tx.keys(bucketSuperuser, nil, userKey(after+1), n)
+	return add(idsOf(keys, 0), err)
+}
+
+func idsOf(keys [][]byte, from int) []UserID {
+	ids := make([]UserID, len(keys))
+	for i, k := range keys {
+		ids[i] = keyUser(k[from:])
+	}
+	return ids
+}
+
+type fetchUsers func(s *selection, n int) (page []*User, last *User, more bool, err error)
+
+// byName chooses how to go through users in the order of names: few candidates
+// are sorted, many are found in the index of names.
+func (tx *ReadTx) byName(s *selection) (fetchUsers, error) {
+	if s.Group == 0 && s.Perm == "" {
+		return tx.usersByName, nil
+	}
+	ids, more, err := tx.candidates(s, 0, scanLimit)
+	if err != nil || more {
+		return tx.usersByName, err
+	}
+	return func(s *selection, n int) ([]*User, *User, bool, error) { return tx.sortedUsers(s, ids, n) }, nil
+}
+
+// sortedUsers picks from a few candidates in the order of names.
+func (tx *ReadTx) sortedUsers(s *selection, ids []UserID, n int) (page []*User, last *User, more bool, err error) {
+	last = s.After
+	for _, id := range ids {
+		u, err := tx.user(id)
+		if err != nil {
+			return nil, last, false, err
+		}
+		if s.After != nil && tx.compareNames(&u.User, s.After) <= 0 {
+			continue
+		}
+		if ok, err := tx.picks(s, u); err != nil {
+			return nil, last, false, err
+		} else if ok {
+			page = append(page, &u.User)
+		}
+	}
+	slices.SortFunc(page, tx.compareNames)
+	if len(page) > n {
+		page, more = page[:n], true
+	}
+	if len(page) > 0 {
+		last = page[len(page)-1]
+	}
+	return page, last, more, nil
+}
+
+func (tx *ReadTx) compareNames(a, b *User) int {
+	return strings.Compare(string(nameKey(tx.e.canonicalName(a.Username))), string(nameKey(tx.e.canonicalName(b.Username))))
+}
+
+// usersByName returns the next n users in the order of names.
+func (tx *ReadTx) usersByName(s *selection, n int) (page []*User, last *User, more bool, err error) {
+	last = s.After
+	var prefix, from []byte
+	if s.Prefix != "" {
+		prefix = []byte(tx.e.canonicalName(s.Prefix))
+		prefix = prefix[:min(len(prefix), maxNameKey-32)]
+	}
+	if last != nil {
+		from = append(nameKey(tx.e.canonicalName(last.Username)), 0)
+	}
+	seen := 0
+	for en, err := range tx.scan(bucketUserName, prefix, from) {
+		if err != nil {
+			return nil, last, false, err
+		}
+		if len(page) == n || seen == scanLimit {
+			return page, last, true, nil
+		}
+		seen++
+		u, err := tx.user(UserID(en.body.Uint64()))
+		if err != nil {
+			return nil, last, false, err
+		}
+		last = &u.User
+		if ok, err := tx.picks(s, u); err != nil {
+			return nil, last, false, err
+		} else if ok {
+			page = append(page, &u.User)
+		}
+	}
+	return page, last, false, nil
+}
+
+func joinComma(names []string) string { return strings.Join(names, ", ") }
