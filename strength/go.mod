@@ -7,6 +7,11 @@ require (
 	github.com/latchbolt-go/latchbolt v0.0.0
 )
 
-require golang.org/x/text v0.43.0 // indirect
+require (
+	go.etcd.io/bbolt v1.5.0 // indirect
+	golang.org/x/crypto v0.58.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/text v0.43.0 // indirect
+)
 
 replace github.com/latchbolt-go/latchbolt => ../
