@@ -11,16 +11,10 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// The limits of Django's model fields, in code points. A group is named within
-// maxUsername too.
+// The limits of Django's model fields, in code points.
 const (
-	maxUsername  = 150
-	maxPerson    = 150 // first and last name
-	maxGroup     = 150
-	maxEmail     = 254
-	maxApp       = 100
-	maxCodename  = 100
-	maxPermLabel = 255 // name of a permission, for people
+	maxUsername = 150
+	maxEmail    = 254
 )
 
 // The texts of Django for values that are refused.
