@@ -213,7 +213,8 @@ func (e *Engine) SessionUser(ctx context.Context, t Token) (Identity, error) {
 			}
 		}
 	}
-	return e.sessionUserCold(ctx, &t)
+	cold := t // so that t itself stays on the stack
+	return e.sessionUserCold(ctx, &cold)
 }
 
 // used notes the use of a session, once a second in memory and once a minute for the file.
