@@ -171,12 +171,8 @@ func (c *Config) check() error {
 		}
 		seen[name] = true
 	}
-	for _, v := range c.Validators {
-		if ch, ok := v.(interface{ Check() error }); ok {
-			if err := ch.Check(); err != nil {
-				bad("Validators: %v", err)
-			}
-		}
+	if err := checkValidators(c.Validators); err != nil {
+		bad("Validators: %v", err)
 	}
 	return errors.Join(errs...)
 }

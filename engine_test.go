@@ -24,11 +24,28 @@ func open(t testing.TB, cfg *latchbolt.Config) *latchbolt.Engine {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		verify(t, eng)
 		if err := eng.Close(); err != nil {
 			t.Errorf("closing: %v", err)
 		}
 	})
 	return eng
+}
+
+// verify fails the test if the file is not sound. Every test that opens an
+// engine with open ends with it.
+func verify(t testing.TB, eng *latchbolt.Engine) {
+	t.Helper()
+	for f, err := range eng.Verify(context.Background()) {
+		if errors.Is(err, latchbolt.ErrClosed) {
+			return // the test closed it
+		}
+		if err != nil {
+			t.Errorf("verifying: %v", err)
+			return
+		}
+		t.Errorf("verifying: %v", f)
+	}
 }
 
 // addUser stores a user with goodPassword.
