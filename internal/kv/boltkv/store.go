@@ -26,6 +26,7 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -138,11 +139,16 @@ func (s *Store) Watch(context.Context, kv.Rev) iter.Seq2[kv.Change, error] {
 // has failed it waits for nothing that could never come. From inside a closure
 // of this store it fails with [kv.ErrNested].
 func (s *Store) Close() error {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	if s.mark.Inside() {
 		return kv.ErrNested
 	}
-	if !s.queue.close() {
+	g, first := s.queue.close()
+	if !first {
 		return nil
+	}
+	if g != nil {
+		s.settle(g)
 	}
 	s.gate.Lock()
 	defer s.gate.Unlock()

@@ -109,25 +109,25 @@ func (q *queue) release() {
 	w.turn <- nil
 }
 
-// close refuses new callers, lets those in the queue finish and returns with
-// the baton. It reports false if the queue was closed before.
-func (q *queue) close() bool {
+// close refuses new callers, waits for those in the queue and returns with the
+// baton and the group it came with, which the caller must settle. It reports
+// false if the queue was closed before.
+func (q *queue) close() (*group, bool) {
 	q.mu.Lock()
 	if q.closed {
 		q.mu.Unlock()
-		return false
+		return nil, false
 	}
 	q.closed = true
 	if !q.held {
 		q.held = true
 		q.mu.Unlock()
-		return true
+		return nil, true
 	}
 	w := &waiter{turn: make(chan *group, 1)}
 	q.waiting = append(q.waiting, w)
 	q.mu.Unlock()
-	<-w.turn
-	return true
+	return <-w.turn, true
 }
 
 // Update implements [kv.Store].
