@@ -1,0 +1,13 @@
+package boltkv
+
+import "os"
+
+// Waiting returns how many callers stand in the queue for the baton.
+func Waiting(s *Store) int {
+	s.queue.mu.Lock()
+	defer s.queue.mu.Unlock()
+	return len(s.queue.waiting)
+}
+
+// File returns the file that bbolt uses.
+func File(s *Store) *os.File { return s.file }

@@ -1,0 +1,207 @@
+package boltkv_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"testing"
+
+	"github.com/latchbolt-go/latchbolt/internal/kv"
+	"github.com/latchbolt-go/latchbolt/internal/kv/boltkv"
+)
+
+// A result is what Update returned, or what it panicked with.
+type result struct {
+	rev kv.Rev
+	err error
+	p   any
+}
+
+// together runs the closures as one group, in order: while the first holds the baton,
+// the others come into the queue one by one.
+func together(t *testing.T, s *boltkv.Store, fns ...func(kv.Tx) error) []result {
+	t.Helper()
+	results := make([]result, len(fns))
+	done := make(chan int)
+	running, release := make(chan struct{}), make(chan struct{})
+	call := func(i int, fn func(kv.Tx) error) {
+		defer func() {
+			results[i].p = recover()
+			done <- i
+		}()
+		results[i].rev, results[i].err = s.Update(context.Background(), fn)
+	}
+	go call(0, func(tx kv.Tx) error {
+		close(running)
+		<-release
+		return fns[0](tx)
+	})
+	<-running
+	for i := 1; i < len(fns); i++ {
+		go call(i, fns[i])
+		for boltkv.Waiting(s) < i {
+			runtime.Gosched()
+		}
+	}
+	close(release)
+	for range fns {
+		<-done
+	}
+	return results
+}
+
+// TestGroup tests one commit of many callers: each sees what those before it
+// wrote, those that fail leave nothing, those that only read wait for what they saw.
+func TestGroup(t *testing.T) {
+	s := open(t, create(t))
+	before, err := s.Head(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	errFail := errors.New("fail")
+	absent := func(tx kv.Tx, keys ...string) {
+		for _, k := range keys {
+			if v, err := tx.Get(bucketA, []byte(k)); v != nil || err != nil {
+				t.Errorf("%s = %q, %v: left by a failed caller", k, v, err)
+			}
+		}
+	}
+	results := together(t, s,
+		func(tx kv.Tx) error { // reads only, before all writes
+			v, err := tx.Get(bucketA, []byte("a"))
+			if v != nil {
+				t.Errorf("a = %q before it was written", v)
+			}
+			return err
+		},
+		func(tx kv.Tx) error { return tx.Put(bucketA, []byte("a"), []byte("1")) },
+		func(tx kv.Tx) error {
+			return errors.Join(tx.Put(bucketA, []byte("failed"), nil), tx.DeletePrefix(bucketA, nil), errFail)
+		},
+		func(tx kv.Tx) error {
+			absent(tx, "failed")
+			_ = tx.Put(bucketA, []byte("panicked"), nil)
+			panic("closure")
+		},
+		func(tx kv.Tx) error {
+			absent(tx, "failed", "panicked")
+			v, err := tx.Get(bucketA, []byte("a"))
+			if string(v) != "1" {
+				t.Errorf("a = %q, want what the caller before wrote", v)
+			}
+			return errors.Join(err, tx.Put(bucketA, []byte("b"), v))
+		},
+		func(tx kv.Tx) error { // reads only, what is not committed yet
+			v, err := tx.Get(bucketA, []byte("b"))
+			if string(v) != "1" {
+				t.Errorf("b = %q", v)
+			}
+			return err
+		},
+	)
+	for i, want := range []result{{rev: before}, {rev: before + 1}, {err: errFail}, {p: "closure"}, {rev: before + 1}, {rev: before + 1}} {
+		got := results[i]
+		if got.rev != want.rev || got.p != want.p || !errors.Is(got.err, want.err) {
+			t.Errorf("caller %d: %+v, want %+v", i, got, want)
+		}
+	}
+	if size, err := s.Size(); size.Commits != 1 || size.Callers != 2 || err != nil {
+		t.Errorf("%d commits for %d callers, want 1 for 2; %v", size.Commits, size.Callers, err)
+	}
+	if a, b := get(t, s, "a"), get(t, s, "b"); a != "1" || b != "1" {
+		t.Errorf("a = %q, b = %q", a, b)
+	}
+	verify(t, s)
+}
+
+// TestGroupShares tests that 64 callers who wait together cost few commits.
+func TestGroupShares(t *testing.T) {
+	s := open(t, create(t))
+	var fns []func(kv.Tx) error
+	for i := range 64 {
+		fns = append(fns, func(tx kv.Tx) error { return tx.Put(bucketA, fmt.Appendf(nil, "k%d", i), nil) })
+	}
+	for i, r := range together(t, s, fns...) {
+		if r.err != nil || r.p != nil {
+			t.Errorf("caller %d: %+v", i, r)
+		}
+	}
+	if size, err := s.Size(); size.Commits != 1 || size.Callers != 64 || err != nil {
+		t.Errorf("%d commits for %d callers, want 1 for 64; %v", size.Commits, size.Callers, err)
+	}
+}
+
+// TestGroupDeletedPages tests reading back over pages that an earlier caller
+// of the same commit emptied.
+func TestGroupDeletedPages(t *testing.T) {
+	s := open(t, create(t))
+	key := func(i int) []byte { return fmt.Appendf(nil, "%06d", i) }
+	_, err := s.Update(t.Context(), func(tx kv.Tx) error {
+		for i := range 3000 {
+			if err := tx.Put(bucketA, key(i), make([]byte, 40)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := func(tx kv.Tx, write bool) error {
+		if write {
+			if err := tx.Put(bucketA, []byte("zzz"), nil); err != nil {
+				return err
+			}
+			if err := tx.Delete(bucketA, []byte("zzz")); err != nil {
+				return err
+			}
+		}
+		up, down := 0, 0
+		for _, err := range tx.Scan(bucketA, nil, nil) {
+			if err != nil {
+				return err
+			}
+			up++
+		}
+		for _, err := range tx.ScanBack(bucketA, nil, nil) {
+			if err != nil {
+				return err
+			}
+			down++
+		}
+		if up != 1000 || down != 1000 {
+			t.Errorf("%d keys up, %d down, want 1000", up, down)
+		}
+		return nil
+	}
+	for i, r := range together(t, s,
+		func(tx kv.Tx) error {
+			for i := 500; i < 2500; i++ {
+				if err := tx.Delete(bucketA, key(i)); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		func(tx kv.Tx) error { return count(tx, false) },
+		func(tx kv.Tx) error { return count(tx, true) },
+	) {
+		if r.err != nil || r.p != nil {
+			t.Errorf("caller %d: %+v", i, r)
+		}
+	}
+	verify(t, s)
+}
+
+// TestNestedOtherStore tests that a transaction of one store inside one of another is fine.
+func TestNestedOtherStore(t *testing.T) {
+	a, b := open(t, create(t)), open(t, create(t))
+	_, err := a.Update(t.Context(), func(tx kv.Tx) error {
+		put(t, b, "k", "v")
+		return tx.Put(bucketA, []byte("k"), []byte(get(t, b, "k")))
+	})
+	if got := get(t, a, "k"); got != "v" || err != nil {
+		t.Errorf("k = %q, %v", got, err)
+	}
+}
