@@ -46,7 +46,9 @@ var (
 	// refuses further work until it is closed and opened again.
 	ErrUnknown = errors.New("kv: outcome of the commit is unknown")
 	// ErrFailed means that an earlier error made the handle unusable: every
-	// call fails until the store is closed and opened again. It wraps the cause.
+	// write, and unless the error was damage in a part of the file every read
+	// too, fails until the store is closed and opened again. It comes with the
+	// cause: errors.Is finds both.
 	ErrFailed = errors.New("kv: store failed earlier and must be reopened")
 	// ErrCorrupt means that the store's file is damaged or not one of ours.
 	ErrCorrupt = errors.New("kv: file is damaged")
@@ -70,8 +72,9 @@ var (
 	ErrReadOnly = errors.New("kv: store is read-only")
 	// ErrClosed means that the store, or the transaction, is closed.
 	ErrClosed = errors.New("kv: closed")
-	// ErrNested means that Update was called from inside a closure of Update
-	// or View of the same store on the same goroutine, which would deadlock.
+	// ErrNested means that Update or Close was called from inside a closure of
+	// Update or View of the same store on the same goroutine, which would
+	// deadlock.
 	ErrNested = errors.New("kv: transaction inside a transaction")
 	// ErrBucket means that a transaction named a bucket the store does not have.
 	ErrBucket = errors.New("kv: no such bucket")

@@ -11,3 +11,6 @@ func Waiting(s *Store) int {
 
 // File returns the file that bbolt uses.
 func File(s *Store) *os.File { return s.file }
+
+// Outcome is what a commit of transaction txid returns that failed with cause.
+func Outcome(s *Store, cause error, txid uint64) error { return s.outcome(cause, txid) }

@@ -307,3 +307,59 @@ func TestCompact(t *testing.T) {
 		t.Errorf("the folder holds %v, %v", files, err)
 	}
 }
+
+// TestOutcome tests what is made of the errors of a failed commit, with a file
+// that can be read: only a write error over the old meta is a certain failure.
+func TestOutcome(t *testing.T) {
+	pwrite := func(errno unix.Errno) error { return &fs.PathError{Op: "write", Path: "f", Err: errno} }
+	for _, test := range []struct {
+		name  string
+		cause error
+		ahead int // of the transaction that failed, over the file's newest
+		want  error
+		dead  bool
+	}{
+		{"fdatasync", unix.EIO, 1, kv.ErrUnknown, true},
+		{"fdatasync without room", unix.ENOSPC, 1, kv.ErrUnknown, true},
+		{"fsync", &fs.PathError{Op: "sync", Path: "f", Err: unix.EIO}, 1, kv.ErrUnknown, true},
+		{"sync while growing", errors.New("file sync error: sync f: input/output error"), 1, kv.ErrUnknown, true},
+		{"write", pwrite(unix.EIO), 1, unix.EIO, false},
+		{"write without room", pwrite(unix.ENOSPC), 1, kv.ErrFull, false},
+		{"write over quota", pwrite(unix.EDQUOT), 1, kv.ErrFull, false},
+		{"resize without room", errors.New("file resize error: truncate f: no space left on device"), 1, kv.ErrFull, false},
+		{"write, but the new meta is there", pwrite(unix.EIO), 0, kv.ErrUnknown, true},
+		{"no map", errors.New("mmap allocate error: cannot allocate memory"), 1, nil, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := open(t, create(t))
+			newest := put(t, s, "k", "v")
+			err := boltkv.Outcome(s, test.cause, uint64(int(newest)+test.ahead))
+			if test.want != nil {
+				wantErr(t, "outcome", err, test.want)
+			}
+			if test.want != kv.ErrUnknown && errors.Is(err, kv.ErrUnknown) {
+				t.Errorf("outcome %v, which was certain", err)
+			}
+			_, err = s.View(t.Context(), func(kv.Reader) error { return nil })
+			if test.dead != errors.Is(err, kv.ErrFailed) {
+				t.Errorf("View afterwards: %v, want failed: %v", err, test.dead)
+			}
+		})
+	}
+}
+
+// TestCloseOfTruncated tests that Close of a handle that lost its file does
+// not wait, with a View still running when the file went.
+func TestCloseOfTruncated(t *testing.T) {
+	path := create(t)
+	s := open(t, path)
+	put(t, s, "k", "v")
+	_, err := s.View(t.Context(), func(kv.Reader) error {
+		must(t, os.Truncate(path, 0))
+		_, err := s.View(context.Background(), func(kv.Reader) error { return nil })
+		return err
+	})
+	wantErr(t, "nested View", err, kv.ErrCorrupt)
+	must(t, s.Close())
+	wantErr(t, "Open", func() error { _, err := boltkv.Open(path, options()); return err }(), kv.ErrEmpty)
+}

@@ -120,7 +120,7 @@ func TestLocked(t *testing.T) {
 	if took := time.Since(start); took > time.Second/2 {
 		t.Errorf("the second Open took %v", took)
 	}
-	if out := inChild(t, path, "lock"); !strings.Contains(out, "locked") {
+	if out := inChild(t, path, "lock"); !strings.Contains(out, "locked") || !strings.Contains(out, path) || !strings.Contains(out, "kept it for 1ns") {
 		t.Errorf("another process: %s", out)
 	}
 	put(t, s, "k", "v")
