@@ -1,0 +1,387 @@
+package latchbolt_test
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+	"golang.org/x/crypto/argon2"
+
+	"github.com/latchbolt-go/latchbolt"
+)
+
+// Each benchmark measures a promise of the README beside its limit: what the
+// machine or the library underneath can do at all. Both run in turn, so that a
+// machine that becomes slower does so for both, and the figure that counts is the ratio:
+//
+//	go test -run '^$' -bench . .
+//
+// x-limit is the median over the rounds of the ratio of the two; less than 1 is
+// faster than the limit.
+
+// beside runs two functions in turn, batch calls of each a round, and reports
+// the medians.
+func beside(b *testing.B, batch int, limit, own func()) {
+	b.Helper()
+	var limits, owns, ratios []float64
+	timed := func(fn func()) float64 {
+		start := time.Now()
+		for range batch {
+			fn()
+		}
+		return float64(time.Since(start)) / float64(batch)
+	}
+	for i := 0; b.Loop(); i++ {
+		var l, o float64
+		if i%2 == 0 { // neither always runs on what the other left in the processor's caches
+			l, o = timed(limit), timed(own)
+		} else {
+			o, l = timed(own), timed(limit)
+		}
+		limits, owns, ratios = append(limits, l), append(owns, o), append(ratios, o/l)
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(median(owns), "ns/call")
+	b.ReportMetric(median(limits), "limit-ns/call")
+	b.ReportMetric(median(ratios), "x-limit")
+}
+
+func median(v []float64) float64 {
+	slices.Sort(v)
+	return v[len(v)/2]
+}
+
+func check(b *testing.B, err error) {
+	if err != nil {
+		b.Helper()
+		b.Fatal(err)
+	}
+}
+
+var sink [32]byte
+
+// BenchmarkSessionUser answers a request's question: who is this? The limit of
+// a warm one is SHA-256 of 32 bytes, which any lookup by a hashed token costs at least;
+// that of a cold one a bbolt transaction with the same two reads.
+func BenchmarkSessionUser(b *testing.B) {
+	for _, n := range []int{1, 1000, 100_000} {
+		b.Run(fmt.Sprintf("warm/sessions=%d", n), func(b *testing.B) {
+			eng, tokens := withSessions(b, n, nil)
+			ctx := context.Background()
+			var input [32]byte
+			i := 0
+			beside(b, 10_000, func() { sink = sha256.Sum256(input[:]) }, func() {
+				i = (i*1664525 + 1013904223) & (1<<30 - 1) // at random, so that large tables show their cost
+				if _, err := eng.SessionUser(ctx, tokens[i%len(tokens)]); err != nil {
+					b.Fatal(err)
+				}
+			})
+		})
+	}
+	b.Run("cold", func(b *testing.B) {
+		eng, tokens := withSessions(b, 10_000, &latchbolt.Config{CacheSessions: -1, SessionIdle: -1})
+		ctx := context.Background()
+		db := rawDB(b, 10_000)
+		i := 0
+		beside(b, 1000, func() {
+			i = (i + 7919) % 10_000
+			check(b, db.View(func(tx *bbolt.Tx) error {
+				var key [8]byte
+				binary.BigEndian.PutUint64(key[:], uint64(i))
+				if tx.Bucket([]byte("a")).Get(key[:]) == nil || tx.Bucket([]byte("b")).Get(key[:]) == nil {
+					b.Fatal("missing")
+				}
+				return nil
+			}))
+		}, func() {
+			i = (i + 7919) % 10_000
+			if _, err := eng.SessionUser(ctx, tokens[i]); err != nil {
+				b.Fatal(err)
+			}
+		})
+	})
+}
+
+// withSessions makes an engine with n sessions of up to 1000 users, all in the cache.
+func withSessions(b *testing.B, n int, cfg *latchbolt.Config) (*latchbolt.Engine, []latchbolt.Token) {
+	b.Helper()
+	c := latchbolt.Config{CacheSessions: 2 * n, SessionLimit: -1}
+	if cfg != nil {
+		c = *cfg
+		c.SessionLimit = -1
+	}
+	eng := open(b, &c)
+	ctx := context.Background()
+	var ids []latchbolt.Identity
+	for i := range min(n, 1000) {
+		u := &latchbolt.User{Username: fmt.Sprintf("user%d", i)}
+		check(b, eng.InsertUser(ctx, u, latchbolt.PasswordHash{}))
+		id, err := eng.Identity(ctx, u.ID)
+		check(b, err)
+		ids = append(ids, id)
+	}
+	tokens := make([]latchbolt.Token, n)
+	inParallel(64, n, func(i int) {
+		s, err := eng.Login(ctx, ids[i%len(ids)], latchbolt.LoginOptions{})
+		check(b, err)
+		tokens[i] = s.Token
+	})
+	for _, t := range tokens {
+		if _, err := eng.SessionUser(ctx, t); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return eng, tokens
+}
+
+// inParallel calls fn for 0 … n-1 on a number of goroutines.
+func inParallel(goroutines, n int, fn func(i int)) {
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range goroutines {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				fn(i)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// rawDB is a bbolt database with two buckets of n records of the size of ours.
+func rawDB(b *testing.B, n int) *bbolt.DB {
+	b.Helper()
+	db, err := bbolt.Open(filepath.Join(b.TempDir(), "raw.db"), 0o600, &bbolt.Options{
+		FreelistType: bbolt.FreelistMapType, NoStatistics: true, NoFreelistSync: true, InitialMmapSize: 1 << 30})
+	check(b, err)
+	b.Cleanup(func() { db.Close() })
+	check(b, db.Update(func(tx *bbolt.Tx) error {
+		for _, name := range []string{"a", "b", "c", "d", "e"} {
+			bk, err := tx.CreateBucketIfNotExists([]byte(name))
+			if err != nil {
+				return err
+			}
+			for i := range n {
+				var key [8]byte
+				binary.BigEndian.PutUint64(key[:], uint64(i))
+				if err := bk.Put(key[:], make([]byte, 120)); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}))
+	return db
+}
+
+// withPerms makes an engine with a user in ten groups who has every other of n permissions.
+func withPerms(b *testing.B, n int) (*latchbolt.Engine, latchbolt.Identity) {
+	b.Helper()
+	eng := open(b, nil)
+	ctx := context.Background()
+	u := &latchbolt.User{Username: "ada"}
+	check(b, eng.InsertUser(ctx, u, latchbolt.PasswordHash{}))
+	for from := 0; from < n; from += 1000 {
+		check(b, eng.Update(ctx, func(tx *latchbolt.Tx) error {
+			for i := from; i < min(n, from+1000); i++ {
+				if err := tx.Define(latchbolt.Permission{App: "app", Codename: fmt.Sprintf("perm%d", i)}); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+	}
+	for g := range 10 {
+		id, err := eng.CreateGroup(ctx, fmt.Sprintf("group%d", g))
+		check(b, err)
+		check(b, eng.AddToGroup(ctx, u.ID, id))
+		check(b, eng.Update(ctx, func(tx *latchbolt.Tx) error {
+			for i := 2 * g; i < n; i += 20 {
+				if err := tx.Grant(id, latchbolt.Perm(fmt.Sprintf("app.perm%d", i))); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+	}
+	id, err := eng.Identity(ctx, u.ID)
+	check(b, err)
+	return eng, id
+}
+
+// BenchmarkHasPerm decides about one permission. The limit is a lookup in a Go
+// map of the same strings, which is as stale as its last update.
+func BenchmarkHasPerm(b *testing.B) {
+	ctx := context.Background()
+	for _, n := range []int{10, 10_000} {
+		eng, id := withPerms(b, n)
+		perms := make([]latchbolt.Perm, 64)
+		raw := make(map[latchbolt.Perm]bool)
+		for i := range n {
+			raw[latchbolt.Perm(fmt.Sprintf("app.perm%d", i))] = i%2 == 0
+		}
+		for i := range perms {
+			perms[i] = latchbolt.Perm(fmt.Sprintf("app.perm%d", (i*7919)%n))
+		}
+		i := 0
+		var yes int
+		limit := func() {
+			i++
+			if raw[perms[i%64]] {
+				yes++
+			}
+		}
+		b.Run(fmt.Sprintf("warm/perms=%d", n), func(b *testing.B) {
+			beside(b, 10_000, limit, func() {
+				i++
+				if _, err := eng.HasPerm(ctx, id, perms[i%64]); err != nil {
+					b.Fatal(err)
+				}
+			})
+		})
+		b.Run(fmt.Sprintf("Identity.Has/perms=%d", n), func(b *testing.B) {
+			beside(b, 10_000, limit, func() {
+				i++
+				if id.Has(perms[i%64]) {
+					yes++
+				}
+			})
+		})
+	}
+	b.Run("after a change", func(b *testing.B) { benchmarkAfterChange(b) })
+}
+
+// benchmarkAfterChange times only the check that follows a change of the user's groups.
+func benchmarkAfterChange(b *testing.B) {
+	ctx := context.Background()
+	eng, id := withPerms(b, 1000)
+	var took []float64
+	for b.Loop() {
+		check(b, eng.AddToGroup(ctx, id.ID(), 1))
+		start := time.Now()
+		if _, err := eng.HasPerm(ctx, id, "app.perm7"); err != nil {
+			b.Fatal(err)
+		}
+		took = append(took, float64(time.Since(start)))
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(median(took), "ns/call")
+}
+
+// BenchmarkAuthenticate checks a password with the default hasher. The limit is the raw hash.
+func BenchmarkAuthenticate(b *testing.B) {
+	eng := open(b, &latchbolt.Config{Hashers: latchbolt.DefaultHashers(), Throttle: latchbolt.ThrottleConfig{Free: -1, SourceFree: -1}})
+	addUser(b, eng, "ada")
+	ctx := context.Background()
+	limit := func() {
+		copy(sink[:], argon2.IDKey([]byte(goodPassword), []byte("sixteen bytes ok"), 2, 19456, 1, 32))
+	}
+	for _, c := range []struct {
+		name, user, password string
+		ok                   bool
+	}{
+		{"right", "ada", goodPassword, true},
+		{"wrong", "ada", "not the password at all", false},
+		{"unknown user", "bob", goodPassword, false},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			beside(b, 1, limit, func() {
+				if _, err := eng.Authenticate(ctx, latchbolt.Password{Username: c.user, Password: c.password}); (err == nil) != c.ok {
+					b.Fatal(err)
+				}
+			})
+		})
+	}
+}
+
+// BenchmarkLogin begins sessions. The limit is bbolt's Update with as many puts of the same sizes: alone,
+// and from 64 goroutines at once.
+func BenchmarkLogin(b *testing.B) {
+	ctx := context.Background()
+	opts := latchbolt.LoginOptions{Client: latchbolt.Client{Addr: netip.MustParseAddr("192.0.2.7"), Agent: "Mozilla/5.0 (X11; Linux x86_64)"}}
+	setup := func(b *testing.B) (limit, own func(i int)) {
+		eng := open(b, &latchbolt.Config{SessionLimit: -1})
+		var ids []latchbolt.Identity
+		for i := range 64 {
+			u := &latchbolt.User{Username: fmt.Sprintf("user%d", i)}
+			check(b, eng.InsertUser(ctx, u, latchbolt.PasswordHash{}))
+			id, err := eng.Identity(ctx, u.ID)
+			check(b, err)
+			ids = append(ids, id)
+		}
+		db := rawDB(b, 64)
+		var n atomic.Uint64
+		own = func(i int) {
+			_, err := eng.Login(ctx, ids[i%len(ids)], opts)
+			check(b, err)
+		}
+		limit = func(int) {
+			check(b, db.Update(func(tx *bbolt.Tx) error {
+				// session, its client, its place under the user, last login, audit trail
+				for _, put := range []struct {
+					bucket     string
+					key, value int
+				}{{"a", 16, 110}, {"b", 16, 60}, {"c", 28, 5}, {"d", 8, 13}, {"e", 8, 60}} {
+					key := make([]byte, put.key)
+					binary.BigEndian.PutUint64(key, 1<<40+n.Add(1))
+					rand.Read(key[8:])
+					if err := tx.Bucket([]byte(put.bucket)).Put(key, make([]byte, put.value)); err != nil {
+						return err
+					}
+				}
+				return nil
+			}))
+		}
+		return limit, own
+	}
+	b.Run("alone", func(b *testing.B) {
+		limit, own := setup(b)
+		beside(b, 10, func() { limit(0) }, func() { own(0) })
+	})
+	b.Run("64 at once", func(b *testing.B) {
+		limit, own := setup(b)
+		beside(b, 1, func() { inParallel(64, 640, limit) }, func() { inParallel(64, 640, own) })
+	})
+}
+
+// TestHotPathAllocatesNothing guards what the benchmarks promise.
+func TestHotPathAllocatesNothing(t *testing.T) {
+	ctx := context.Background()
+	eng := open(t, nil)
+	u := addUser(t, eng, "ada")
+	if err := eng.Define(ctx, latchbolt.Permission{App: "blog", Codename: "add_post"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := eng.Grant(ctx, u.ID, "blog.add_post"); err != nil {
+		t.Fatal(err)
+	}
+	s := login(t, eng, "ada")
+	id, err := eng.SessionUser(ctx, s.Token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := eng.HasPerm(ctx, id, "blog.add_post"); !ok || err != nil {
+		t.Fatalf("HasPerm: %v, %v", ok, err)
+	}
+	for name, fn := range map[string]func(){
+		"SessionUser":        func() { id, err = eng.SessionUser(ctx, s.Token) },
+		"HasPerm, had":       func() { _, err = eng.HasPerm(ctx, id, "blog.add_post") },
+		"HasPerm, not had":   func() { _, err = eng.HasPerm(ctx, id, "blog.delete_post") },
+		"Identity.Has":       func() { id.Has("blog.add_post") },
+		"Identity.Superuser": func() { id.Superuser() },
+	} {
+		if n := testing.AllocsPerRun(1000, fn); n != 0 || err != nil {
+			t.Errorf("%s: %v allocations, error %v; want none", name, n, err)
+		}
+	}
+}
