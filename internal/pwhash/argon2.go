@@ -166,7 +166,7 @@ func (h *Argon2) burn(password string, budget int64) (int64, error) {
 	for {
 		// The estimate can be one too high, since costs are rounded up.
 		passes := (budget - spent) * 1000 / (milliArgon2 * int64(h.Memory))
-		for passes > 0 && h.costOf(passes) > budget-spent {
+		if passes > 0 && h.costOf(passes) > budget-spent {
 			passes--
 		}
 		if passes = min(passes, maxArgon2Time); passes == 0 {

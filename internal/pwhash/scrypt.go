@@ -112,10 +112,12 @@ func (h *Scrypt) burn(password string, budget int64) (int64, error) {
 	var spent int64
 	d := Scrypt{N: h.N, R: h.R}
 	for d.N >= 2 {
-		d.P = 1
-		lane := d.Cost()
-		// Costs are rounded up, so p lanes cost no more than p times one.
-		if d.P = min((budget-spent)/lane, maxScryptP, maxScryptRP/d.R); d.P == 0 {
+		// The estimate can be one too high, since costs are rounded up.
+		d.P = (budget - spent) * 1000 / (milliScrypt * d.N * d.R)
+		if d.P > 0 && d.Cost() > budget-spent {
+			d.P--
+		}
+		if d.P = min(d.P, maxScryptP, maxScryptRP/d.R); d.P == 0 {
 			d.N /= 2
 			continue
 		}
