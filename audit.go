@@ -100,20 +100,25 @@ func (tx *Tx) audit(a AuditEntry) error {
 			a.Addr = by.addr
 		}
 	}
-	// The time is the key, so it has to be one of its own. It is nearly
-	// always later than the last entry's.
-	at := tx.now
-	for e, err := range tx.scanBack(bucketAudit, nil, nil) {
-		if err != nil {
-			return err
-		}
-		if last := auditTime(e.key); !at.After(last) {
-			at = last.Add(1)
-		}
-		break
-	}
+	at := tx.e.auditTime(tx.now)
 	tx.OnCommit(tx.e.sweeper.audited)
 	return tx.put(bucketAudit, auditKey(at), encodeAudit(&a))
+}
+
+// auditTime returns a time that no other entry has: it is the key. Nearly
+// always it is now. Entries of the file are not later than the clock's start, see lastTime, and this
+// process alone adds some.
+func (e *Engine) auditTime(now time.Time) time.Time {
+	at := now.UnixNano()
+	for {
+		last := e.lastAudit.Load()
+		if at <= last {
+			at = last + 1
+		}
+		if e.lastAudit.CompareAndSwap(last, at) {
+			return time.Unix(0, at)
+		}
+	}
 }
 
 // Record adds an entry of the program's own to the audit trail.

@@ -24,6 +24,7 @@ type Engine struct {
 	meta          *metaRecord
 	caseSensitive bool
 	epoch         atomic.Uint32
+	lastAudit     atomic.Int64 // time of the newest entry of the audit trail
 	clock         *clock
 	cache         *cache
 	denied        denials
@@ -112,7 +113,11 @@ func checkFormat(r kv.Reader) error {
 
 // initFile writes the first records of a new file.
 func (e *Engine) initFile(w kv.Tx) error {
-	m := &metaRecord{format: formatVersion, created: time.Now().UTC()}
+	now := time.Now
+	if e.cfg.Clock != nil {
+		now = e.cfg.Clock
+	}
+	m := &metaRecord{format: formatVersion, created: now().UTC()}
 	if e.cfg.CaseSensitive {
 		m.flags |= metaCaseSensitive
 	}
@@ -193,6 +198,7 @@ func (e *Engine) readMeta(tx *ReadTx) error {
 		return err
 	}
 	e.clock.notBefore(last)
+	e.lastAudit.Store(last.UnixNano())
 	return e.costs.read(tx, e)
 }
 

@@ -484,14 +484,13 @@ func (e *Engine) Login(ctx context.Context, id Identity, o LoginOptions) (Sessio
 
 // mayLogin makes sure that what was proved still holds in this transaction.
 func (tx *Tx) mayLogin(id Identity) error {
-	u, err := tx.user(id.ID())
-	if errors.Is(err, ErrNotFound) {
-		return ErrCredentials
-	}
+	body, ok, err := tx.get(bucketUser, userKey(id.ID()))
 	if err != nil {
 		return err
 	}
-	if u.generation != id.p.st.generation || u.Inactive && !id.p.allowed || tx.e.denied.deactivated(u.ID) {
+	var u userRecord
+	decodeUserHead(&body, &u)
+	if !ok || u.generation != id.p.st.generation || u.Inactive && !id.p.allowed || tx.e.denied.deactivated(id.ID()) {
 		return ErrCredentials
 	}
 	return nil

@@ -27,38 +27,50 @@ var (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Checksum returns the CRC-32C over the bucket's name and the key, each with its
-// length in front, and the framed value without its own checksum.
+// checksum returns the CRC-32C over the bucket's name and the key, each with its
+// length, and the framed value without its own checksum.
 func checksum(bucket string, key, framed []byte) uint32 {
-	var head [64 + 4]byte
-	n := copy(head[:64], bucket)
-	binary.BigEndian.PutUint16(head[n:], uint16(len(bucket)))
-	binary.BigEndian.PutUint16(head[n+2:], uint16(len(key)))
-	crc := crc32.Update(0, castagnoli, head[:n+4])
-	crc = crc32.Update(crc, castagnoli, key)
+	// Byte by byte: the name is short, and a slice of it would be copied to the heap.
+	crc := ^uint32(0)
+	for i := range len(bucket) {
+		crc = next(crc, bucket[i])
+	}
+	crc = next(next(crc, byte(len(bucket)>>8)), byte(len(bucket)))
+	crc = next(next(crc, byte(len(key)>>8)), byte(len(key)))
+	crc = crc32.Update(^crc, castagnoli, key)
 	return crc32.Update(crc, castagnoli, framed)
 }
 
+// next adds one byte to an inverted CRC.
+func next(crc uint32, b byte) uint32 { return castagnoli[byte(crc)^b] ^ crc>>8 }
+
 // A Builder collects the body of one record. Create it with [New]. It wraps a
-// cryptobyte.Builder, whose methods for fixed-size integers it shares.
+// cryptobyte.Builder, whose methods for fixed-size integers and bytes it shares.
 type Builder struct {
 	cryptobyte.Builder
 }
 
 // New returns a Builder for a record of the version given.
 func New(version byte) *Builder {
-	b := new(Builder)
+	// Most records fit, so that they are built without growing.
+	b := &Builder{*cryptobyte.NewBuilder(make([]byte, 0, 160))}
 	b.AddUint8(version)
 	return b
 }
 
-// AddString adds a string behind its length in two bytes.
-func (b *Builder) AddString(s string) {
-	b.AddUint16LengthPrefixed(func(c *cryptobyte.Builder) { c.AddBytes([]byte(s)) })
-}
-
 // AddInt64 adds a signed number in two's complement.
 func (b *Builder) AddInt64(n int64) { b.AddUint64(uint64(n)) }
+
+// AddString adds a string behind its length in two bytes. A longer string than
+// that can tell makes Seal fail.
+func (b *Builder) AddString(s string) {
+	if len(s) > 1<<16-1 {
+		b.SetError(errors.New("record: a string is longer than 65535 bytes"))
+		return
+	}
+	b.AddUint16(uint16(len(s)))
+	b.AddBytes([]byte(s))
+}
 
 // Seal ends the record and returns the value to store under bucket and key.
 func (b *Builder) Seal(bucket string, key []byte) ([]byte, error) {
