@@ -204,8 +204,12 @@ func (e FieldErrors) add(err error) FieldErrors {
 //
 // The password is not validated, having been hashed already; [Engine.CreateUser] does both.
 func (tx *Tx) InsertUser(u *User, h PasswordHash) error {
+	return tx.insertUser(u, h, normalizeUser)
+}
+
+func (tx *Tx) insertUser(u *User, h PasswordHash, normalize func(*User) error) error {
 	n := *u
-	if err := normalizeUser(&n); err != nil {
+	if err := normalize(&n); err != nil {
 		return err
 	}
 	if n.DateJoined.IsZero() {
