@@ -3,33 +3,184 @@ package latchbolt_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/latchbolt-go/latchbolt"
+	"github.com/latchbolt-go/latchbolt/internal/kv"
 )
 
 const goodPassword = "correct horse battery staple"
 
 // open makes an engine on a fresh file, which is closed with the test.
+// Passwords cost next to nothing unless cfg says otherwise.
 func open(t testing.TB, cfg *latchbolt.Config) *latchbolt.Engine {
 	t.Helper()
-	c := latchbolt.Config{}
-	if cfg != nil {
-		c = *cfg
-	}
-	c.Create = true
-	eng, err := latchbolt.Open(filepath.Join(t.TempDir(), "app.db"), &c)
+	return openAt(t, filepath.Join(t.TempDir(), "app.db"), cfg)
+}
+
+// openAt is open for a file that may be there already.
+func openAt(t testing.TB, path string, cfg *latchbolt.Config) *latchbolt.Engine {
+	t.Helper()
+	eng, err := latchbolt.Open(path, forTests(cfg))
 	if err != nil {
 		t.Fatal(err)
 	}
+	closeAtEnd(t, eng)
+	return eng
+}
+
+// openOn makes an engine on a store.
+func openOn(t testing.TB, store kv.Store, cfg *latchbolt.Config) *latchbolt.Engine {
+	t.Helper()
+	eng, err := latchbolt.OpenStore(store, forTests(cfg))
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeAtEnd(t, eng)
+	return eng
+}
+
+func closeAtEnd(t testing.TB, eng *latchbolt.Engine) {
 	t.Cleanup(func() {
 		verify(t, eng)
 		if err := eng.Close(); err != nil {
 			t.Errorf("closing: %v", err)
 		}
 	})
-	return eng
+}
+
+// reopen closes an engine that openAt opened and opens its file again.
+func reopen(t testing.TB, eng *latchbolt.Engine, cfg *latchbolt.Config) *latchbolt.Engine {
+	t.Helper()
+	verify(t, eng)
+	must(t, "closing", eng.Close())
+	return openAt(t, eng.Path(), cfg)
+}
+
+// forTests returns a copy of cfg that creates the file, hashes cheaply and logs nothing.
+func forTests(cfg *latchbolt.Config) *latchbolt.Config {
+	c := latchbolt.Config{}
+	if cfg != nil {
+		c = *cfg
+	}
+	c.Create = true
+	if c.Hashers == nil {
+		c.Hashers = []latchbolt.Hasher{latchbolt.PBKDF2SHA256{Iterations: 1}}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &c
+}
+
+// must ends the test if err is not nil.
+func must(t testing.TB, what string, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+}
+
+// A testClock is a clock that stands still until it is moved.
+type testClock struct{ nanos atomic.Int64 }
+
+func newTestClock() *testClock {
+	c := &testClock{}
+	c.nanos.Store(time.Now().Add(time.Minute).Truncate(time.Second).UnixNano())
+	return c
+}
+
+func (c *testClock) now() time.Time          { return time.Unix(0, c.nanos.Load()) }
+func (c *testClock) advance(d time.Duration) { c.nanos.Add(int64(d)) }
+
+// fieldCodes lists the field errors in err as "field code, field code".
+func fieldCodes(err error) string {
+	var many latchbolt.FieldErrors
+	var one *latchbolt.FieldError
+	switch {
+	case errors.As(err, &many):
+	case errors.As(err, &one):
+		many = append(many, one)
+	case err != nil:
+		return err.Error()
+	}
+	var all []string
+	for _, e := range many {
+		all = append(all, e.Field+" "+e.Code)
+	}
+	return strings.Join(all, ", ")
+}
+
+// wantFields fails the test unless err holds exactly these field errors, and is ErrInvalid.
+func wantFields(t testing.TB, what string, err error, want string) {
+	t.Helper()
+	if got := fieldCodes(err); got != want {
+		t.Errorf("%s: got %q, want %q", what, got, want)
+	}
+	if err != nil && !errors.Is(err, latchbolt.ErrInvalid) {
+		t.Errorf("%s: %v is not ErrInvalid", what, err)
+	}
+}
+
+// commits is how often the file was written.
+func commits(t testing.TB, eng *latchbolt.Engine) uint64 {
+	t.Helper()
+	s, err := eng.Stats()
+	must(t, "statistics", err)
+	return s.Commits
+}
+
+// logIn logs a user in with options and goodPassword.
+func logIn(t testing.TB, eng *latchbolt.Engine, name string, o latchbolt.LoginOptions) latchbolt.Session {
+	t.Helper()
+	s, err := eng.Login(t.Context(), authenticate(t, eng, name), o)
+	must(t, "logging in "+name, err)
+	return s
+}
+
+// alive reports whether a token stands for a session of a user.
+func alive(t testing.TB, eng *latchbolt.Engine, tok latchbolt.Token) bool {
+	t.Helper()
+	_, err := eng.SessionUser(t.Context(), tok)
+	if err != nil && !errors.Is(err, latchbolt.ErrNoSession) {
+		t.Errorf("SessionUser: %v", err)
+	}
+	return err == nil
+}
+
+// set returns a function for UpdateUser that always succeeds.
+func set(fn func(*latchbolt.User)) func(*latchbolt.User) error {
+	return func(u *latchbolt.User) error { fn(u); return nil }
+}
+
+func deactivated(u *latchbolt.User) { u.Inactive = true }
+func activated(u *latchbolt.User)   { u.Inactive = false }
+
+// parallel runs fn n times at once and returns the errors by number.
+func parallel(n int, fn func(i int) error) []error {
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { errs[i] = fn(i) })
+	}
+	wg.Wait()
+	return errs
+}
+
+// count is how many of errs are target; nil counts successes.
+func count(errs []error, target error) (n int) {
+	for _, err := range errs {
+		if errors.Is(err, target) {
+			n++
+		}
+	}
+	return n
 }
 
 // verify fails the test if the file is not sound. Every test that opens an

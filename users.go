@@ -176,9 +176,11 @@ func normalizeUser(u *User) error {
 		return errs
 	}
 	u.Username, u.Email = name, email
-	u.DateJoined = u.DateJoined.UTC().Truncate(time.Microsecond)
 	return nil
 }
+
+// asStored returns a time as it comes back from the file; the zero Time stays as it is.
+func asStored(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
 // add appends the field errors in err, if any.
 func (e FieldErrors) add(err error) FieldErrors {
@@ -213,9 +215,10 @@ func (tx *Tx) insertUser(u *User, h PasswordHash, normalize func(*User) error) e
 		return err
 	}
 	if n.DateJoined.IsZero() {
-		n.DateJoined = tx.now.Truncate(time.Microsecond)
+		n.DateJoined = tx.now
 	}
-	if err := tx.checkFree(&n); err != nil {
+	n.DateJoined, n.LastLogin = asStored(n.DateJoined), asStored(n.LastLogin)
+	if err := tx.checkFree(&n, nil); err != nil {
 		return err
 	}
 	id, err := takeID(tx, n.ID, func(i *idsRecord) *UserID { return &i.user }, bucketUser, userKey, "user")
@@ -243,14 +246,15 @@ func (tx *Tx) insertUser(u *User, h PasswordHash, normalize func(*User) error) e
 }
 
 // checkFree makes sure that the name of u, and its address if addresses are to
-// be unique, belong to no other user.
-func (tx *Tx) checkFree(u *User) error {
+// be unique, belong to no other user. An address that old has already is left alone: there may
+// be others with it from before addresses had to be unique.
+func (tx *Tx) checkFree(u, old *User) error {
 	if id, err := tx.idByName(u.Username); err != nil {
 		return err
 	} else if id != 0 && id != u.ID {
-		return &FieldError{Field: "username", Code: "unique", Msg: "A user with that username already exists."}
+		return errNameTaken()
 	}
-	if !tx.e.cfg.UniqueEmail || u.Email == "" {
+	if !tx.e.cfg.UniqueEmail || u.Email == "" || old != nil && u.Email == old.Email {
 		return nil
 	}
 	others, err := tx.keys(bucketUserEmail, emailPrefix(foldEmail(u.Email)), nil, 2)
@@ -260,6 +264,10 @@ func (tx *Tx) checkFree(u *User) error {
 		}
 	}
 	return err
+}
+
+func errNameTaken() error {
+	return &FieldError{Field: "username", Code: "unique", Msg: "A user with that username already exists."}
 }
 
 // putUser stores the record itself. The indexes are kept by indexUser.
@@ -338,7 +346,7 @@ func (tx *Tx) UpdateUser(id UserID, fn func(*User) error) error {
 			return err
 		}
 	}
-	if err := tx.checkFree(&u.User); err != nil {
+	if err := tx.checkFree(&u.User, &old.User); err != nil {
 		return err
 	}
 	if err := tx.guardSuperuser(old, &u); err != nil {
@@ -440,16 +448,21 @@ func (e *Engine) CreateUser(ctx context.Context, u *User, password string) error
 	n := *u
 	var errs FieldErrors
 	errs = errs.add(normalizeUser(&n))
-	errs = errs.add(e.ValidatePassword(password, &n))
+	refused := e.ValidatePassword(password, &n)
+	if refused != nil && !errors.Is(refused, ErrInvalid) {
+		return refused // it could not be judged
+	}
+	errs = errs.add(refused)
 	if len(errs) > 0 {
 		return errs
 	}
 	// Look before hashing: a taken name should not cost a hash.
 	if err := e.view(ctx, func(tx *ReadTx) error {
-		if id, err := tx.idByName(n.Username); err != nil || id != 0 {
-			return errors.Join(err, &FieldError{Field: "username", Code: "unique", Msg: "A user with that username already exists."})
+		id, err := tx.idByName(n.Username)
+		if err == nil && id != 0 {
+			err = errNameTaken()
 		}
-		return nil
+		return err
 	}); err != nil {
 		return err
 	}

@@ -1,0 +1,51 @@
+package latchbolt
+
+import (
+	"context"
+
+	"github.com/latchbolt-go/latchbolt/internal/kv"
+	"github.com/latchbolt-go/latchbolt/internal/record"
+)
+
+// OpenStore makes an Engine on a store that is open already.
+func OpenStore(store kv.Store, cfg *Config) (*Engine, error) { return openStore(store, cfg) }
+
+// The names of the engine's buckets, for tests that look at what is stored.
+const (
+	BucketMeta     = bucketMeta
+	BucketSession  = bucketSession
+	BucketValues   = bucketValues
+	BucketThrottle = bucketThrottle
+)
+
+// Buckets are all buckets of a file.
+var Buckets = buckets
+
+// CountRecords counts the records of a bucket.
+func (tx *ReadTx) CountRecords(b kv.Bucket) (int, error) {
+	keys, err := tx.keys(b, nil, nil, 0)
+	return len(keys), err
+}
+
+// Records yields what is stored, as it is.
+func (tx *ReadTx) Records(b kv.Bucket) func(func(kv.Pair, error) bool) {
+	return tx.r.Scan(b, nil, nil)
+}
+
+// RaiseEpoch makes the sessions of the file those of an earlier time, as a restore does. It is in
+// force when the file is opened again.
+func (tx *Tx) RaiseEpoch() error {
+	r := record.New(recordVersion)
+	r.AddUint32(tx.e.epoch.Load() + 1)
+	return tx.put(bucketMeta, keyEpoch, r)
+}
+
+// RaiseFormat makes the file one of a newer release.
+func (tx *Tx) RaiseFormat() error {
+	m := *tx.e.meta
+	m.format = formatVersion + 1
+	return tx.put(bucketMeta, keyFormat, m.encode())
+}
+
+// Settle waits for writes that nobody waits for.
+func (e *Engine) Settle(context.Context) { e.settleLater() }
