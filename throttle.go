@@ -78,6 +78,30 @@ func (t *throttle) pending(id throttleID) unwritten {
 	return t.unwritten[id]
 }
 
+// forgive forgets the failures of an account that the file does not know yet. Writes of
+// them that are under way notice.
+func (t *throttle) forgive(user UserID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.unwritten, throttleID{class: throttleUser, n: uint64(user)})
+}
+
+// maxUnwritten bounds the counters in memory, of which there are many only if writing fails.
+const maxUnwritten = 1 << 16
+
+// makeRoomLocked lets go of a counter of names that nobody has, or of sources. t.mu is held.
+func (t *throttle) makeRoomLocked() {
+	if len(t.unwritten) < maxUnwritten {
+		return
+	}
+	for id := range t.unwritten {
+		if id.class != throttleUser {
+			delete(t.unwritten, id)
+			return
+		}
+	}
+}
+
 func (t *throttle) addPending(ids []throttleID, n int, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -86,6 +110,9 @@ func (t *throttle) addPending(ids []throttleID, n int, at time.Time) {
 		if p.failures += n; p.failures <= 0 {
 			delete(t.unwritten, id)
 			continue
+		}
+		if p.failures == n {
+			t.makeRoomLocked()
 		}
 		if at.After(p.last) {
 			p.last = at
@@ -117,13 +144,10 @@ func (t *throttle) delay(failures, free int) time.Duration {
 	if over < 0 || free < 0 {
 		return 0
 	}
-	if over >= 40 {
+	if over >= 63 || t.cfg.First >= t.cfg.Max>>over {
 		return t.cfg.Max
 	}
-	if d := t.cfg.First << over; d > 0 && d < t.cfg.Max {
-		return d
-	}
-	return t.cfg.Max
+	return t.cfg.First << over
 }
 
 // ids returns whose counters an attempt belongs to: the account, whether it exists or not, and the source.
@@ -163,10 +187,13 @@ func sourceOf(a netip.Addr) string {
 	return a.String()
 }
 
-// failures returns the count of a counter with what is not written yet.
-func (tx *ReadTx) failures(id throttleID) (n int, last time.Time, err error) {
-	p := tx.e.throttle.pending(id)
+// failures returns the count of a counter with what was not written yet before the
+// transaction began. What is written meanwhile may count twice, but never not at all.
+func (tx *ReadTx) failures(id throttleID, p unwritten) (n int, last time.Time, err error) {
 	n, last, err = tx.written(id)
+	if tx.now.Sub(p.last) > tx.e.throttle.cfg.Forget {
+		return n, last, err
+	}
 	if p.last.After(last) {
 		last = p.last
 	}
@@ -187,36 +214,17 @@ func (tx *ReadTx) written(id throttleID) (n int, last time.Time, err error) {
 	return int(r.failures), r.last, nil
 }
 
-// wait returns how long the counters given want an attempt to wait.
-func (tx *ReadTx) wait(ids []throttleID) (wait time.Duration, err error) {
-	t := &tx.e.throttle
-	for _, id := range ids {
-		n, last, err := tx.failures(id)
-		if err != nil {
-			return 0, err
-		}
-		if n >= t.free(id) {
-			wait = max(wait, last.Add(t.delay(n, t.free(id))).Sub(tx.now))
-		}
-	}
-	return wait, nil
-}
-
-// begin counts an attempt as under way, unless those under way and those that
-// failed are too many already; then it returns false. failed has the failures of each counter.
-func (t *throttle) begin(ids []throttleID, failed []int) bool {
+// begin counts an attempt as under way, and returns how many were before, and how many
+// failures are not written yet, for each counter.
+func (t *throttle) begin(ids []throttleID) (running []int, pending []unwritten) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for i, id := range ids {
-		// Beyond the free failures one attempt at a time is looked at.
-		if n := t.running[id]; n > 0 && n+failed[i] >= max(t.free(id), 1) {
-			return false
-		}
-	}
 	for _, id := range ids {
+		running = append(running, t.running[id])
+		pending = append(pending, t.unwritten[id])
 		t.running[id]++
 	}
-	return true
+	return running, pending
 }
 
 func (t *throttle) end(ids []throttleID) {
@@ -231,24 +239,44 @@ func (t *throttle) end(ids []throttleID) {
 
 // admit decides whether an attempt is looked at. It returns 0 and a function
 // to call when the attempt is over, or how long to wait.
+//
+// The attempt is counted as under way before failures are read. So every other attempt is seen as
+// one or the other, and however many come at once, no more than are free are looked at.
 func (e *Engine) admit(ctx context.Context, ids []throttleID) (wait time.Duration, done func(), err error) {
-	failed := make([]int, len(ids))
-	err = e.view(ctx, func(tx *ReadTx) (err error) {
+	running, pending := e.throttle.begin(ids)
+	defer func() {
+		if done == nil {
+			e.throttle.end(ids)
+		}
+	}()
+	err = e.view(ctx, func(tx *ReadTx) error {
+		wait = 0
 		for i, id := range ids {
-			if failed[i], _, err = tx.failures(id); err != nil {
+			free := e.throttle.free(id)
+			n, last, err := tx.failures(id, pending[i])
+			if err != nil {
 				return err
 			}
+			wait = max(wait, e.throttle.left(n, free, last, tx.now))
+			// Beyond the free failures one attempt at a time is looked at.
+			if running[i] > 0 && running[i]+n >= max(free, 1) {
+				wait = max(wait, e.throttle.cfg.First)
+			}
 		}
-		wait, err = tx.wait(ids)
-		return err
+		return nil
 	})
 	if err != nil || wait > 0 {
 		return wait, nil, err
 	}
-	if !e.throttle.begin(ids, failed) {
-		return e.throttle.cfg.First, nil, nil
-	}
 	return 0, func() { e.throttle.end(ids) }, nil
+}
+
+// left is how long attempts are refused from now on after n failures.
+func (t *throttle) left(n, free int, last, now time.Time) time.Duration {
+	if n < free {
+		return 0
+	}
+	return max(last.Add(t.delay(n, free)).Sub(now), 0)
 }
 
 // countFailure counts a failure: at once in memory, where every attempt from
@@ -265,9 +293,22 @@ func (e *Engine) countFailure(ctx context.Context, ids []throttleID) {
 	})
 }
 
-// fail counts a failure in this transaction.
+// fail writes a failure down that was counted in memory, unless it was forgiven
+// meanwhile or its user is gone.
 func (tx *Tx) fail(ids []throttleID) error {
 	for _, id := range ids {
+		if tx.e.throttle.pending(id).failures == 0 {
+			continue
+		}
+		if id.class == throttleUser {
+			there, err := tx.has(bucketUser, userKey(UserID(id.n)))
+			if err != nil {
+				return err
+			}
+			if !there {
+				continue
+			}
+		}
 		n, _, err := tx.written(id)
 		if err != nil {
 			return err
@@ -282,12 +323,16 @@ func (tx *Tx) fail(ids []throttleID) error {
 
 // failed reports whether an account has failures to forgive.
 func (tx *ReadTx) failed(user UserID) (bool, error) {
+	if tx.e.throttle.pending(throttleID{class: throttleUser, n: uint64(user)}).failures > 0 {
+		return true, nil
+	}
 	return tx.has(bucketThrottle, throttleKey(throttleUser, uint64(user)))
 }
 
 // forgive forgets the failures of an account. Those of a source are not
 // forgiven by one right password: it may be the guesser's own.
 func (tx *Tx) forgive(user UserID) error {
+	tx.OnCommit(func() { tx.e.throttle.forgive(user) })
 	return tx.delete(bucketThrottle, throttleKey(throttleUser, uint64(user)))
 }
 
@@ -309,13 +354,12 @@ func (e *Engine) Unlock(ctx context.Context, id UserID) error {
 // now on, and how many failed in a row; 0 and 0 mean that nothing stands in the way.
 func (e *Engine) Throttled(ctx context.Context, id UserID) (wait time.Duration, failures int, err error) {
 	e.settleLater()
-	ids := []throttleID{{class: throttleUser, n: uint64(id)}}
-	err = e.view(ctx, func(tx *ReadTx) (err error) {
-		if failures, _, err = tx.failures(ids[0]); err != nil {
-			return err
-		}
-		wait, err = tx.wait(ids)
+	at := throttleID{class: throttleUser, n: uint64(id)}
+	pending := e.throttle.pending(at)
+	err = e.view(ctx, func(tx *ReadTx) error {
+		n, last, err := tx.failures(at, pending)
+		failures, wait = n, e.throttle.left(n, e.throttle.free(at), last, tx.now)
 		return err
 	})
-	return max(wait, 0), failures, err
+	return wait, failures, err
 }
