@@ -54,20 +54,29 @@ type selection struct {
 // in either form, but never twice.
 func (e *Engine) Users(ctx context.Context, q UserQuery) iter.Seq2[*User, error] {
 	return func(yield func(*User, error) bool) {
-		left := q.Limit
-		for {
+		q := q // each run begins where the caller said
+		// A user who is renamed between two pages can come up in both.
+		var seen map[UserID]struct{}
+		for left := q.Limit; ; {
 			page, more, err := e.userPage(ctx, &q, left)
 			if err != nil {
 				yield(nil, err)
 				return
 			}
+			if more && q.Order == OrderByName && seen == nil {
+				seen = make(map[UserID]struct{})
+			}
 			for _, u := range page {
+				if seen != nil {
+					if _, again := seen[u.ID]; again {
+						continue
+					}
+					seen[u.ID] = struct{}{}
+				}
 				if !yield(u, nil) {
 					return
 				}
-			}
-			if left > 0 {
-				if left -= len(page); left == 0 {
+				if left--; left == 0 {
 					return
 				}
 			}
@@ -158,9 +167,10 @@ func containsFold(text string, in ...string) bool {
 	return false
 }
 
-// holds reports whether a user has the permission of a selection, active or not.
+// holds reports whether a user has the permission of a selection by a grant, active or
+// not, or as an active superuser.
 func (tx *ReadTx) holds(s *selection, u *userRecord) (bool, error) {
-	if u.Superuser && !s.NoSuperusers {
+	if u.Superuser && !u.Inactive && !s.NoSuperusers {
 		return true, nil
 	}
 	if slices.ContainsFunc(u.Groups, func(g GroupID) bool { return s.holders[g] }) {
