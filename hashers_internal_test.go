@@ -302,8 +302,14 @@ func TestBurnTakesTime(t *testing.T) {
 			}
 			return least
 		}
-		real, missing := best(mustHash(t, h)), best(PasswordHash{})
-		if missing < real*6/10 || missing > real*16/10 {
+		var real, missing time.Duration
+		for range 5 { // the machine may be busy with something else
+			real, missing = best(mustHash(t, h)), best(PasswordHash{})
+			if missing > real*6/10 && missing < real*16/10 {
+				break
+			}
+		}
+		if missing <= real*6/10 || missing >= real*16/10 {
 			t.Errorf("%s: a wrong password takes %v, a missing user %v", h.Algorithm(), real, missing)
 		}
 	}

@@ -22,6 +22,13 @@ const (
 	milliMD5        = 700     // one block, in crypt; measured 0.69 to 0.81
 )
 
+// The weights of the algorithms that make new hashes, in units.
+const (
+	WeightArgon2 = milliArgon2 / 1000.0 // a KiB in one pass
+	WeightScrypt = milliScrypt / 1000.0 // one of N*r*p
+	WeightBcrypt = milliBcrypt / 1000.0 // a round
+)
+
 // Bounds on work and memory. They stop a number in an imported hash from taking
 // the machine down, and stand well above what anybody configures: the dearest
 // hash that is let in takes a few seconds.
@@ -42,7 +49,7 @@ const (
 	maxBcryptCost = 16
 
 	minCryptRounds = 1_000     // the algorithm's, for SHA-crypt
-	maxCryptRounds = 2_000_000 // the default is 5,000; Linux distributions have at most 65,536 or so
+	maxCryptRounds = 2_000_000 // the default is 5,000; passlib's is 656,000
 	// maxCryptPassword bounds the password in the crypt forms, whose work grows
 	// with its length. libxcrypt stops at 512, most others earlier.
 	maxCryptPassword = 256
