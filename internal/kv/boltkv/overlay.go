@@ -11,11 +11,20 @@ import (
 // An overlay holds what a transaction wrote to one bucket, until the
 // transaction has succeeded. First the prefixes in cleared are deleted from what lies
 // below, then the entries apply.
+//
+// A key that comes out of order has to move all entries behind it. Once there are many, such
+// keys are collected in late, which is short, and moved in together: a transaction
+// that brings a whole user base would take quadratic time otherwise.
 type overlay struct {
 	bucket  int
 	cleared [][]byte
 	entries []entry // in ascending order of keys
+	late    []entry // likewise, of other keys; see settle
 }
+
+// manyEntries is from how many entries on keys that come out of order wait in late,
+// and how many may wait.
+const manyEntries = 1024
 
 // An entry is a pair that was put, or a key that was deleted.
 type entry struct {
@@ -23,28 +32,78 @@ type entry struct {
 	gone       bool
 }
 
-// search returns where key is, or belongs, among the entries.
-func (o *overlay) search(key []byte) (int, bool) {
-	n := len(o.entries)
-	if n == 0 || bytes.Compare(o.entries[n-1].key, key) < 0 {
+// search returns where key is, or belongs, among entries.
+func search(entries []entry, key []byte) (int, bool) {
+	n := len(entries)
+	if n == 0 || bytes.Compare(entries[n-1].key, key) < 0 {
 		return n, false // keys are often written in order
 	}
-	i := sort.Search(n, func(i int) bool { return bytes.Compare(o.entries[i].key, key) >= 0 })
-	return i, bytes.Equal(o.entries[i].key, key)
+	i := sort.Search(n, func(i int) bool { return bytes.Compare(entries[i].key, key) >= 0 })
+	return i, bytes.Equal(entries[i].key, key)
+}
+
+// search returns where key is, or belongs, among all entries. It settles them.
+func (o *overlay) search(key []byte) (int, bool) {
+	o.settle()
+	return search(o.entries, key)
+}
+
+// find returns the entry of key, or nil.
+func (o *overlay) find(key []byte) *entry {
+	if i, ok := search(o.entries, key); ok {
+		return &o.entries[i]
+	}
+	if i, ok := search(o.late, key); ok {
+		return &o.late[i]
+	}
+	return nil
 }
 
 // set adds or replaces an entry.
 func (o *overlay) set(e entry) {
-	i, ok := o.search(e.key)
+	i, ok := search(o.entries, e.key)
 	if ok {
 		o.entries[i] = e
 		return
 	}
-	o.entries = slices.Insert(o.entries, i, e)
+	j, ok := search(o.late, e.key)
+	switch {
+	case ok:
+		o.late[j] = e
+	case i == len(o.entries) || len(o.entries) < manyEntries:
+		o.entries = slices.Insert(o.entries, i, e)
+	default:
+		o.late = slices.Insert(o.late, j, e)
+		if len(o.late) == manyEntries {
+			o.settle()
+		}
+	}
+}
+
+// settle moves what waits in late to its place.
+func (o *overlay) settle() {
+	if len(o.late) == 0 {
+		return
+	}
+	// From the end, so that every entry moves once.
+	i, j := len(o.entries)-1, len(o.late)-1
+	o.entries = append(o.entries, o.late...)
+	for at := len(o.entries) - 1; j >= 0; at-- {
+		if i >= 0 && bytes.Compare(o.entries[i].key, o.late[j].key) > 0 {
+			o.entries[at] = o.entries[i]
+			i--
+		} else {
+			o.entries[at] = o.late[j]
+			j--
+		}
+	}
+	clear(o.late)
+	o.late = o.late[:0]
 }
 
 // clear deletes every key with the prefix.
 func (o *overlay) clear(prefix []byte) {
+	o.settle()
 	o.entries = slices.DeleteFunc(o.entries, func(e entry) bool { return bytes.HasPrefix(e.key, prefix) })
 	o.cleared = append(o.cleared, prefix)
 }
@@ -63,6 +122,7 @@ func (o *overlay) hides(key []byte) ([]byte, bool) {
 // apply writes the overlay to the bucket below. The caller guards against
 // panics.
 func (o *overlay) apply(b *bolt.Bucket) error {
+	o.settle()
 	for _, prefix := range o.cleared {
 		// A cursor skips keys if they are deleted under it.
 		var keys [][]byte

@@ -121,11 +121,11 @@ func (t *txn) Get(b kv.Bucket, key []byte) ([]byte, error) {
 		return nil, err
 	}
 	if o := t.overlay(i); o != nil {
-		if j, ok := o.search(key); ok {
-			if o.entries[j].gone {
+		if e := o.find(key); e != nil {
+			if e.gone {
 				return nil, nil
 			}
-			return o.entries[j].value, nil
+			return e.value, nil
 		}
 		if _, hidden := o.hides(key); hidden {
 			return nil, nil
@@ -196,6 +196,7 @@ func (t *txn) ScanBack(b kv.Bucket, prefix, before []byte) iter.Seq2[kv.Pair, er
 			return
 		}
 		bound, empty := highest(prefix, before)
+		o.settle()
 		next := len(o.entries) - 1
 		if empty {
 			next = -1
