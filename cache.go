@@ -335,7 +335,7 @@ func (c *cache) find(id UserID) *userState {
 }
 
 // keepSession puts a session that was read at rev into the cache, if the state
-// of its user is there.
+// of its user is there. sel is its key in the file; the cache finds it by its token.
 func (c *cache) keepSession(t *Token, s *sessionRecord, sel selector, st *userState, backend int, rev kv.Rev) {
 	if c.off || st != nil && st.cell == noCell {
 		return
@@ -346,8 +346,8 @@ func (c *cache) keepSession(t *Token, s *sessionRecord, sel selector, st *userSt
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.sessionF[sessionShard(sel)].allows(rev) && !c.denied.session(sel, s) {
-		c.sessions.insert(t, s, sel, cell, uint8(backend))
+	if c.sessionF[sessionShard(t.sel)].allows(rev) && !c.denied.session(sel, s) {
+		c.sessions.insert(t, s, cell, uint8(backend))
 	}
 }
 

@@ -16,6 +16,7 @@ type denial struct {
 	sessions []selector // single sessions
 	inactive bool       // the users count as inactive
 	password bool       // the users' stored password does not count
+	resting  bool       // the sessions of the users are not ended: they go on if the users become active again
 }
 
 func (d denial) empty() bool { return len(d.users) == 0 && len(d.sessions) == 0 }
@@ -67,7 +68,11 @@ func (d *denials) add(v denial, now time.Time) {
 	}
 	for _, id := range v.users {
 		u := d.users[id]
-		d.users[id] = userDenial{before: now, inactive: u.inactive || v.inactive, password: u.password || v.password}
+		if !v.resting {
+			u.before = now
+		}
+		u.inactive, u.password = u.inactive || v.inactive, u.password || v.password
+		d.users[id] = u
 	}
 	for _, s := range v.sessions {
 		d.sessions[s] = struct{}{}
@@ -89,7 +94,7 @@ func (d *denials) lift(v denial) {
 		}
 		u.inactive = u.inactive && !v.inactive
 		u.password = u.password && !v.password
-		if v.password || !u.inactive && !u.password {
+		if !v.resting {
 			u.before = time.Time{}
 		}
 		if u == (userDenial{}) {
@@ -116,7 +121,9 @@ func (e *Engine) revoke(ctx context.Context, fn func(*Tx) error, what func() den
 	switch {
 	case err == nil:
 		e.denied.lift(what())
-	case sound && ctx.Err() == nil && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrNested):
+	case sound && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) &&
+		!errors.Is(err, ErrClosed) && !errors.Is(err, ErrNested):
+		// A context that ended since does not matter: it is not what the write failed for.
 		e.deny(what())
 	}
 	return err
@@ -126,20 +133,22 @@ func (e *Engine) deny(v denial) {
 	if v.empty() {
 		return
 	}
-	e.denied.add(v, e.clock.now())
-	e.cache.drop(v)
+	e.cache.deny(v, e.clock.now())
 	e.log.Error("latchbolt: a revocation could not be written and is in force in memory only",
 		"users", len(v.users), "sessions", len(v.sessions))
 }
 
-// drop takes out of the cache what a denial is about. What is inserted from now
-// on is checked against the denial.
-func (c *cache) drop(v denial) {
+// deny puts a denial in force and takes out of the cache what it is about. What is inserted from now
+// on is checked against the denial. It is in force only when the cache holds nothing of it
+// any more: otherwise a request that goes to the file would be refused, and the next one, answered from
+// memory, let in again.
+func (c *cache) deny(v denial, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer c.denied.add(v, now)
 	if c.off {
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	for _, s := range v.sessions {
 		c.sessions.remove(s)
 	}

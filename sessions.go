@@ -263,14 +263,14 @@ func (e *Engine) sessionUserCold(ctx context.Context, t *Token) (Identity, error
 		}
 	}
 	if s.user == 0 {
-		e.cache.keepSession(t, s, t.sel, nil, 0, rev)
+		e.cache.keepSession(t, s, sel, nil, 0, rev)
 		return Identity{}, nil
 	}
 	b, ok := e.admits(s, st)
 	if !ok {
 		return Identity{}, ErrNoSession
 	}
-	e.cache.keepSession(t, s, t.sel, st, b, rev)
+	e.cache.keepSession(t, s, sel, st, b, rev)
 	return Identity{&st.idents[b]}, nil
 }
 
@@ -287,12 +287,17 @@ func (l *stateLoader) user(id UserID) (st, fresh *userState, err error) {
 	return st, st, err
 }
 
+// selectors are those under which the cache may know a session.
+func (s *sessionRecord) selectors(sel selector) []selector {
+	if s.flags&sessionBrought != 0 {
+		return []selector{sel, broughtSelector(s.digest)}
+	}
+	return []selector{sel}
+}
+
 // forgetSession keeps a session that changes or ends out of the cache.
 func (tx *Tx) forgetSession(sel selector, s *sessionRecord) {
-	tx.fx.sessions = append(tx.fx.sessions, sel)
-	if s.flags&sessionBrought != 0 {
-		tx.fx.sessions = append(tx.fx.sessions, broughtSelector(s.digest))
-	}
+	tx.fx.sessions = append(tx.fx.sessions, s.selectors(sel)...)
 }
 
 // putSession stores a session, its client and its values, under a new selector.
@@ -718,7 +723,7 @@ func (e *Engine) Logout(ctx context.Context, t Token) error {
 			if err != nil || s == nil {
 				return err
 			}
-			user, ended = s.user, []selector{sel}
+			user, ended = s.user, s.selectors(sel)
 			return tx.logout(sel, s)
 		}, func() denial { return denial{sessions: ended} })
 	}
@@ -791,16 +796,18 @@ func (e *Engine) EndSession(ctx context.Context, id SessionID) error {
 		return e.vault.end(ctx, id)
 	}
 	sel := selector(id)
+	ended := []selector{sel}
 	return e.revoke(ctx, func(tx *Tx) error {
 		s, err := tx.sessionBySelector(sel)
 		if err != nil || s == nil {
 			return err
 		}
+		ended = s.selectors(sel)
 		if err := tx.deleteSession(sel, s); err != nil {
 			return err
 		}
 		return tx.audit(AuditEntry{Action: ActionSessionEnd, User: s.user})
-	}, func() denial { return denial{sessions: []selector{sel}} })
+	}, func() denial { return denial{sessions: ended} })
 }
 
 // EndSessions ends all sessions of a user. See [Engine.Logout] about writes
@@ -848,7 +855,7 @@ func (e *Engine) EndOtherSessions(ctx context.Context, t Token) error {
 		ended = ended[:0]
 		for _, o := range all {
 			if o.sel != sel {
-				ended = append(ended, o.sel)
+				ended = append(ended, o.selectors(o.sel)...)
 			}
 		}
 		if err := tx.deleteSessions(s.user, &sel); err != nil {

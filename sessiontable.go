@@ -157,8 +157,8 @@ func writeSlot(s []atomic.Uint64, words *[slotWords]uint64) {
 }
 
 // insert puts a session into the table. cache.mu is held.
-func (t *sessionTable) insert(tok *Token, rec *sessionRecord, sel selector, cell uint32, backend uint8) {
-	low, high := sel.halves()
+func (t *sessionTable) insert(tok *Token, rec *sessionRecord, cell uint32, backend uint8) {
+	low, high := tok.sel.halves()
 	if low == 0 {
 		return
 	}
@@ -173,7 +173,7 @@ func (t *sessionTable) insert(tok *Token, rec *sessionRecord, sel selector, cell
 	w[wordLimits] = uint64(rec.idle/time.Second)<<32 | uint64(rec.generation)
 	w[wordOwner] = uint64(cell)<<32 | uint64(backend)
 	w[wordUser] = uint64(rec.user)
-	t.remove(sel)
+	t.remove(tok.sel)
 	t.place(&w)
 }
 

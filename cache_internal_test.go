@@ -1,0 +1,691 @@
+package latchbolt
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/latchbolt-go/latchbolt/internal/kv"
+	"github.com/latchbolt-go/latchbolt/internal/kv/memkv"
+)
+
+// A hookStore calls functions at the points of a transaction between which the
+// order of things matters. Each is called once and then forgotten.
+type hookStore struct {
+	kv.Store
+	mu    sync.Mutex // guards the fields below
+	hooks map[hookPoint]func()
+	fail  error // of every commit
+}
+
+type hookPoint int
+
+const (
+	atSnapshot  hookPoint = iota // a View has its state and has read nothing
+	atRead                       // a View has read everything and kept nothing
+	atFence                      // an Update has fenced the cache and committed nothing
+	atCommitted                  // an Update is durable and its fence is up
+)
+
+var hookNames = map[hookPoint]string{atSnapshot: "snapshot", atRead: "read", atFence: "fence", atCommitted: "committed"}
+
+func (s *hookStore) at(p hookPoint) {
+	s.mu.Lock()
+	fn := s.hooks[p]
+	delete(s.hooks, p)
+	s.mu.Unlock()
+	if fn != nil {
+		fn()
+	}
+}
+
+// on arranges for fn to run on a goroutine of its own the next time that
+// anybody gets to a point, and for whoever got there to wait for it.
+func (s *hookStore) on(p hookPoint, fn func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hooks[p] = func() {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			fn()
+		}()
+		<-done
+	}
+}
+
+func (s *hookStore) failing(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail = err
+}
+
+// pending reports whether a hook was never called.
+func (s *hookStore) pending() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.hooks) > 0
+}
+
+func (s *hookStore) View(ctx context.Context, fn func(kv.Reader) error) (kv.Rev, error) {
+	return s.Store.View(ctx, func(r kv.Reader) error {
+		s.at(atSnapshot)
+		err := fn(r)
+		s.at(atRead)
+		return err
+	})
+}
+
+func (s *hookStore) Update(ctx context.Context, fn func(kv.Tx) error) (kv.Rev, error) {
+	rev, err := s.Store.Update(ctx, func(w kv.Tx) error {
+		if err := fn(w); err != nil {
+			return err
+		}
+		s.at(atFence)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.fail
+	})
+	if err == nil {
+		s.at(atCommitted)
+	}
+	return rev, err
+}
+
+// A cacheWorld is an engine with one user, who has a session and, one way or
+// another, a permission.
+type cacheWorld struct {
+	t     *testing.T
+	e     *Engine
+	store *hookStore
+	ctx   context.Context
+	user  UserID
+	group GroupID
+	token Token
+	other Token // of another session of the user
+	id    Identity
+}
+
+const cachePerm Perm = "blog.add_post"
+
+func newCacheWorld(t *testing.T, cfg Config) *cacheWorld {
+	t.Helper()
+	w := &cacheWorld{t: t, ctx: t.Context(), store: &hookStore{Store: &memkv.Store{}, hooks: make(map[hookPoint]func())}}
+	cfg.Hashers = []Hasher{PBKDF2SHA256{Iterations: 1}}
+	cfg.Validators = []Validator{}
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	cfg.SweepEvery = -1
+	var err error
+	w.e, err = openStore(w.store, &cfg)
+	w.must(err)
+	t.Cleanup(func() { _ = w.e.Close() })
+	u := &User{Username: "ada"}
+	w.must(w.e.CreateUser(w.ctx, u, "pw"))
+	w.user = u.ID
+	w.must(w.e.CreateUser(w.ctx, &User{Username: "root", Superuser: true}, "pw"))
+	w.must(w.e.Define(w.ctx, Permission{App: "blog", Codename: "add_post"}))
+	w.group, err = w.e.CreateGroup(w.ctx, "writers")
+	w.must(err)
+	w.token, w.other = w.login(), w.login()
+	w.id, err = w.e.SessionUser(w.ctx, w.token)
+	w.must(err)
+	return w
+}
+
+func (w *cacheWorld) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *cacheWorld) login() Token {
+	w.t.Helper()
+	id, err := w.e.Authenticate(w.ctx, Password{Username: "ada", Password: "pw"})
+	w.must(err)
+	s, err := w.e.Login(w.ctx, id, LoginOptions{})
+	w.must(err)
+	return s.Token
+}
+
+// alive asks with the session.
+func (w *cacheWorld) alive() bool {
+	_, err := w.e.SessionUser(w.ctx, w.token)
+	if err != nil && !errors.Is(err, ErrNoSession) {
+		w.t.Errorf("SessionUser: %v", err)
+	}
+	return err == nil
+}
+
+// has asks for the permission.
+func (w *cacheWorld) has() bool {
+	ok, err := w.e.HasPerm(w.ctx, w.id, cachePerm)
+	if err != nil {
+		w.t.Errorf("HasPerm: %v", err)
+	}
+	return ok
+}
+
+// chill empties the cache, as evictions may at any time.
+func (w *cacheWorld) chill() {
+	c := w.e.cache
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sessions.clear()
+	c.users.forgetIf(func(*userState) bool { return true })
+	clear(c.groups)
+	clear(c.unions)
+	c.perms.Store(nil)
+}
+
+func (w *cacheWorld) update(fn func(*User)) error {
+	return w.e.UpdateUser(w.ctx, w.user, func(u *User) error { fn(u); return nil })
+}
+
+// A cacheRevocation takes something away. give is what has to be granted before.
+type cacheRevocation struct {
+	name string
+	perm bool // it takes the permission; otherwise the session
+	give func(*cacheWorld) error
+	take func(*cacheWorld) error
+}
+
+func toUser(w *cacheWorld) error { return w.e.Grant(w.ctx, w.user, cachePerm) }
+
+func toGroup(w *cacheWorld) error {
+	return errors.Join(w.e.Grant(w.ctx, w.group, cachePerm), w.e.AddToGroup(w.ctx, w.user, w.group))
+}
+
+func toSuperuser(w *cacheWorld) error { return w.update(func(u *User) { u.Superuser = true }) }
+
+var cacheRevocations = []cacheRevocation{
+	{"Logout", false, nil, func(w *cacheWorld) error { return w.e.Logout(w.ctx, w.token) }},
+	{"EndSession", false, nil, func(w *cacheWorld) error { return w.e.EndSession(w.ctx, SessionID(w.token.sel)) }},
+	{"EndSessions", false, nil, func(w *cacheWorld) error { return w.e.EndSessions(w.ctx, w.user) }},
+	{"EndOtherSessions", false, nil, func(w *cacheWorld) error { return w.e.EndOtherSessions(w.ctx, w.other) }},
+	{"SetPassword", false, nil, func(w *cacheWorld) error { return w.e.SetPassword(w.ctx, w.user, "new") }},
+	{"ChangePassword", false, nil, func(w *cacheWorld) error {
+		_, err := w.e.ChangePassword(w.ctx, w.other, "pw", "new")
+		return err
+	}},
+	{"Renew", false, nil, func(w *cacheWorld) error { _, err := w.e.Renew(w.ctx, w.token); return err }},
+	{"SetExpiry", false, nil, func(w *cacheWorld) error { _, err := w.e.SetExpiry(w.ctx, w.token, 0); return err }},
+	{"Login in place of it", false, nil, func(w *cacheWorld) error {
+		_, err := w.e.Login(w.ctx, w.id, LoginOptions{Previous: w.token})
+		return err
+	}},
+	{"deactivation", false, nil, func(w *cacheWorld) error { return w.update(func(u *User) { u.Inactive = true }) }},
+	{"DeleteUser", false, nil, func(w *cacheWorld) error { return w.e.DeleteUser(w.ctx, w.user) }},
+	{"Revoke from user", true, toUser, func(w *cacheWorld) error { return w.e.Revoke(w.ctx, w.user, cachePerm) }},
+	{"Revoke from group", true, toGroup, func(w *cacheWorld) error { return w.e.Revoke(w.ctx, w.group, cachePerm) }},
+	{"RemoveFromGroup", true, toGroup, func(w *cacheWorld) error { return w.e.RemoveFromGroup(w.ctx, w.user, w.group) }},
+	{"SetGroups", true, toGroup, func(w *cacheWorld) error { return w.e.SetGroups(w.ctx, w.user) }},
+	{"DeleteGroup", true, toGroup, func(w *cacheWorld) error { return w.e.DeleteGroup(w.ctx, w.group) }},
+	{"Undefine", true, toUser, func(w *cacheWorld) error { return w.e.Undefine(w.ctx, cachePerm) }},
+	{"Undefine, held by group", true, toGroup, func(w *cacheWorld) error { return w.e.Undefine(w.ctx, cachePerm) }},
+	{"demotion", true, toSuperuser, func(w *cacheWorld) error { return w.update(func(u *User) { u.Superuser = false }) }},
+	{"deactivation of a holder", true, toUser, func(w *cacheWorld) error { return w.update(func(u *User) { u.Inactive = true }) }},
+	{"deletion of a holder", true, toUser, func(w *cacheWorld) error { return w.e.DeleteUser(w.ctx, w.user) }},
+}
+
+func (r *cacheRevocation) world(t *testing.T) *cacheWorld {
+	w := newCacheWorld(t, Config{})
+	if r.give != nil {
+		w.must(r.give(w))
+	}
+	if !r.ask(w) {
+		t.Fatal("nothing to take away")
+	}
+	return w
+}
+
+func (r *cacheRevocation) ask(w *cacheWorld) bool {
+	if r.perm {
+		return w.has()
+	}
+	return w.alive()
+}
+
+// TestReadersAroundACommit lets a revocation pass a reader who fills the
+// cache, at each point where one of them can overtake the other.
+func TestReadersAroundACommit(t *testing.T) {
+	for _, r := range cacheRevocations {
+		for _, p := range []hookPoint{atSnapshot, atRead} {
+			t.Run(r.name+" after the reader's "+hookNames[p], func(t *testing.T) {
+				w := r.world(t)
+				w.chill()
+				w.store.on(p, func() {
+					w.must(r.take(w))
+					if r.ask(w) {
+						t.Error("still there right after the revocation")
+					}
+					w.chill()
+				})
+				if !r.ask(w) {
+					t.Log("the reader began before and was answered from after") // which is as good
+				}
+				if w.store.pending() {
+					t.Fatal("the reader did not go to the file")
+				}
+				if r.ask(w) {
+					t.Error("what an old reader saw was kept")
+				}
+			})
+		}
+		for _, p := range []hookPoint{atFence, atCommitted} {
+			t.Run(r.name+" with readers at its "+hookNames[p], func(t *testing.T) {
+				w := r.world(t)
+				w.store.on(p, func() {
+					for range 3 {
+						if got, want := r.ask(w), p == atFence; got != want {
+							t.Errorf("at the %s: got %v, want %v", hookNames[p], got, want)
+						}
+					}
+				})
+				w.must(r.take(w))
+				if w.store.pending() {
+					t.Fatal("no commit")
+				}
+				if r.ask(w) {
+					t.Error("what was read during the commit was kept")
+				}
+			})
+		}
+	}
+}
+
+// TestCommitsThatOverlap settles an older commit after a newer one, while a
+// reader holds what it read between them.
+func TestCommitsThatOverlap(t *testing.T) {
+	for _, r := range cacheRevocations {
+		if !r.perm || r.name == "deletion of a holder" {
+			continue
+		}
+		t.Run(r.name, func(t *testing.T) {
+			w := newCacheWorld(t, Config{})
+			reading, proceed := make(chan struct{}), make(chan struct{})
+			var reader sync.WaitGroup
+			w.store.on(atCommitted, func() {
+				w.chill()
+				w.store.on(atRead, func() {
+					close(reading)
+					<-proceed
+				})
+				reader.Go(func() { w.has() })
+				<-reading
+				w.must(r.take(w))
+			})
+			// The giving is the older commit: all in one, so that it is the one with the hook.
+			w.must(w.e.Update(w.ctx, func(tx *Tx) error {
+				return errors.Join(tx.AddToGroup(w.user, w.group), tx.Grant(w.group, cachePerm), tx.Grant(w.user, cachePerm),
+					tx.UpdateUser(w.user, func(u *User) error { u.Superuser = r.name == "demotion"; return nil }))
+			}))
+			close(proceed)
+			reader.Wait()
+			w.store.on(atSnapshot, func() {})
+			w.has()
+			if w.store.pending() {
+				t.Error("what was read between two commits was kept after the second")
+			}
+		})
+	}
+}
+
+// TestPartsOfDifferentStates gives a reader of an old state the chance to
+// combine it with parts that others cached from a newer one.
+func TestPartsOfDifferentStates(t *testing.T) {
+	for _, groups := range []int{1, 2} {
+		w := newCacheWorld(t, Config{})
+		bob := &User{Username: "bob"}
+		w.must(w.e.CreateUser(w.ctx, bob, "pw"))
+		w.must(w.e.AddToGroup(w.ctx, w.user, w.group))
+		w.must(w.e.AddToGroup(w.ctx, bob.ID, w.group))
+		for range groups - 1 {
+			g, err := w.e.CreateGroup(w.ctx, "others")
+			w.must(err)
+			w.must(w.e.AddToGroup(w.ctx, w.user, g))
+			w.must(w.e.AddToGroup(w.ctx, bob.ID, g))
+		}
+		id, err := w.e.Identity(w.ctx, bob.ID)
+		w.must(err)
+		w.chill()
+		w.store.on(atSnapshot, func() {
+			w.must(w.e.Update(w.ctx, func(tx *Tx) error {
+				return errors.Join(tx.RemoveFromGroup(w.user, w.group), tx.Grant(w.group, cachePerm))
+			}))
+			if ok, err := w.e.HasPerm(w.ctx, id, cachePerm); !ok || err != nil {
+				t.Errorf("the other member: got %v, %v", ok, err)
+			}
+		})
+		if w.has() {
+			t.Errorf("in %d groups: had a permission of a group that it left before the group got it", groups)
+		}
+		if w.store.pending() {
+			t.Fatal("the reader did not go to the file")
+		}
+		if w.has() {
+			t.Errorf("in %d groups: the mixture was kept", groups)
+		}
+	}
+}
+
+// TestFailedCommitLeavesNoFence makes commits fail in every way and looks whether the
+// cache keeps what is read afterwards.
+func TestFailedCommitLeavesNoFence(t *testing.T) {
+	ways := map[string]func(w *cacheWorld){
+		"full disk": func(w *cacheWorld) {
+			w.store.failing(kv.ErrFull)
+			if err := w.e.Revoke(w.ctx, w.user, cachePerm); !errors.Is(err, ErrFull) {
+				w.t.Errorf("on a full disk: %v", err)
+			}
+			w.store.failing(nil)
+		},
+		"error of the function": func(w *cacheWorld) {
+			_ = w.e.Update(w.ctx, func(tx *Tx) error {
+				return errors.Join(tx.Revoke(w.user, cachePerm), errors.New("no"))
+			})
+		},
+		"panic": func(w *cacheWorld) {
+			defer func() { _ = recover() }()
+			w.store.on(atFence, func() {})
+			w.store.hooks[atFence] = func() { panic("after the fence") }
+			_ = w.e.Revoke(w.ctx, w.user, cachePerm)
+		},
+		"end of the goroutine": func(w *cacheWorld) {
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				_ = w.e.Update(w.ctx, func(tx *Tx) error {
+					w.must(tx.Revoke(w.user, cachePerm))
+					runtime.Goexit()
+					return nil
+				})
+			}()
+			<-done
+		},
+	}
+	for name, fail := range ways {
+		for _, twice := range []bool{false, true} {
+			t.Run(name, func(t *testing.T) {
+				w := newCacheWorld(t, Config{})
+				w.must(toUser(w))
+				w.store.Store.(*memkv.Store).RunTwice = twice
+				fail(w)
+				if !w.has() {
+					t.Error("the permission is gone although nothing was written")
+				}
+				w.alive()
+				w.store.on(atSnapshot, func() {})
+				if !w.has() || !w.alive() || !w.store.pending() {
+					t.Error("the state is not kept any more")
+				}
+				w.store.at(atSnapshot)
+				w.must(w.e.Revoke(w.ctx, w.user, cachePerm))
+				if w.has() {
+					t.Error("revoked and still there")
+				}
+				w.checkFences()
+			})
+		}
+	}
+}
+
+// checkFences fails the test unless all fences are down.
+func (w *cacheWorld) checkFences() {
+	w.t.Helper()
+	c := w.e.cache
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	up := c.policyF.commits
+	for i := range fenceShards {
+		up += c.sessionF[i].commits + c.userF[i].commits
+	}
+	if up != 0 {
+		w.t.Errorf("%d fences were left up", up)
+	}
+}
+
+// TestUnknownOutcomeEndsTheCache makes sure that nothing is answered from
+// memory once it is not known what the file holds.
+func TestUnknownOutcomeEndsTheCache(t *testing.T) {
+	w := newCacheWorld(t, Config{})
+	w.must(toUser(w))
+	w.has()
+	w.alive()
+	w.store.failing(kv.ErrUnknown)
+	if err := w.e.Record(w.ctx, AuditEntry{Action: "x"}); !errors.Is(err, ErrIndeterminate) {
+		t.Fatalf("got %v, want ErrIndeterminate", err)
+	}
+	for what, ask := range map[string]func() bool{"SessionUser": w.alive, "HasPerm": w.has} {
+		for range 3 {
+			w.store.on(atSnapshot, func() {})
+			ask()
+			if w.store.pending() {
+				t.Errorf("%s was answered from memory", what)
+			}
+		}
+	}
+}
+
+// TestDenialIsNotSeenAndThenUnseen begins a denial that has to wait for the
+// cache: nobody may see the session dead in the file before everybody sees it dead in the cache.
+func TestDenialIsNotSeenAndThenUnseen(t *testing.T) {
+	for name, v := range map[string]func(w *cacheWorld) denial{
+		"session": func(w *cacheWorld) denial { return denial{sessions: []selector{w.token.sel}} },
+		"user":    func(w *cacheWorld) denial { return denial{users: []UserID{w.user}} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newCacheWorld(t, Config{})
+			if !w.alive() {
+				t.Fatal("not alive")
+			}
+			w.e.cache.mu.Lock()
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				w.e.deny(v(w))
+			}()
+			for range 2000 {
+				runtime.Gosched()
+				_, err := w.e.Session(w.ctx, w.token)
+				if errors.Is(err, ErrNoSession) && w.alive() {
+					t.Error("dead by the file and alive in the cache")
+					break
+				}
+			}
+			w.e.cache.mu.Unlock()
+			<-done
+			if w.alive() {
+				t.Error("alive after the denial")
+			}
+		})
+	}
+}
+
+// TestDeniedWhileReading lets a revocation that cannot be written pass a reader
+// who fills the cache.
+func TestDeniedWhileReading(t *testing.T) {
+	for _, r := range cacheRevocations[:11] {
+		if r.name == "Renew" || r.name == "SetExpiry" || r.name == "Login in place of it" {
+			continue // these give as well as take; they are not in force if they fail
+		}
+		for _, p := range []hookPoint{atSnapshot, atRead} {
+			t.Run(r.name+" after the reader's "+hookNames[p], func(t *testing.T) {
+				w := r.world(t)
+				w.chill()
+				w.store.on(p, func() {
+					w.store.failing(kv.ErrFull)
+					if err := r.take(w); !errors.Is(err, ErrFull) {
+						t.Errorf("on a full disk: %v", err)
+					}
+					if w.alive() {
+						t.Error("alive right after the revocation")
+					}
+				})
+				w.alive()
+				if w.store.pending() {
+					t.Fatal("the reader did not go to the file")
+				}
+				if w.alive() {
+					t.Error("alive although it was refused in memory")
+				}
+				w.store.failing(nil)
+				if r.name == "ChangePassword" {
+					return // there is no session left to do it from
+				}
+				w.must(r.take(w))
+				if w.alive() {
+					t.Error("alive after it was written")
+				}
+			})
+		}
+	}
+}
+
+// brought gives the user a session under a key of another system.
+func (w *cacheWorld) brought(key string) Token {
+	w.t.Helper()
+	w.must(w.e.Update(w.ctx, func(tx *Tx) error {
+		return tx.InsertSession(key, BroughtSession{User: w.user, Backend: "password", Expires: tx.Now().Add(time.Hour)})
+	}))
+	tok, err := ParseToken(key)
+	w.must(err)
+	return tok
+}
+
+// TestDenialOfABroughtSession ends sessions whose tokens are not the keys of
+// their records, on a full disk, while readers put them back into the cache between the
+// failure and the denial.
+func TestDenialOfABroughtSession(t *testing.T) {
+	for name, take := range map[string]func(w *cacheWorld) error{
+		"Logout":           func(w *cacheWorld) error { return w.e.Logout(w.ctx, w.token) },
+		"EndOtherSessions": func(w *cacheWorld) error { return w.e.EndOtherSessions(w.ctx, w.other) },
+		"EndSession": func(w *cacheWorld) error {
+			s, err := w.e.Session(w.ctx, w.token)
+			w.must(err)
+			return w.e.EndSession(w.ctx, s.ID)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var armed atomic.Pointer[func()]
+			start := time.Now()
+			w := newCacheWorld(t, Config{Clock: func() time.Time {
+				if fn := armed.Swap(nil); fn != nil {
+					(*fn)()
+				}
+				return start
+			}})
+			w.token = w.brought("0123456789abcdef0123456789abcdef")
+			if !w.alive() {
+				t.Fatal("not alive")
+			}
+			w.store.failing(kv.ErrFull)
+			// After the fence the clock is read for the denial first of all.
+			w.store.on(atFence, func() {
+				armed.Store(new(func() {
+					if !w.alive() {
+						t.Error("dead before it was denied")
+					}
+				}))
+			})
+			if err := take(w); !errors.Is(err, ErrFull) {
+				t.Errorf("on a full disk: %v", err)
+			}
+			if armed.Load() != nil || w.store.pending() {
+				t.Fatal("nobody came between")
+			}
+			if w.alive() {
+				t.Error("alive in the cache")
+			}
+			w.chill()
+			if w.alive() {
+				t.Error("alive in the file")
+			}
+		})
+	}
+}
+
+// TestKeepSessionAsksDenials keeps a session that was denied since it was read.
+func TestKeepSessionAsksDenials(t *testing.T) {
+	w := newCacheWorld(t, Config{})
+	brought := w.brought("0123456789abcdef0123456789abcdef")
+	for _, tok := range []Token{w.token, brought} {
+		var s *sessionRecord
+		var sel selector
+		rev, err := w.e.viewRev(w.ctx, func(tx *ReadTx) (err error) {
+			sel, s, err = tx.sessionByToken(&tok)
+			return err
+		})
+		w.must(err)
+		st, err := w.e.userState(w.ctx, w.user)
+		w.must(err)
+		w.e.deny(denial{sessions: []selector{sel}})
+		w.e.cache.keepSession(&tok, s, sel, st, 0, rev)
+		if w.e.cache.sessions.lookup(&tok, w.e.clock.nanos(), new(sessionHit)) {
+			t.Error("kept")
+		}
+	}
+}
+
+// TestDeactivationDoesNotBringSessionsBack ends sessions in memory only, and
+// then has the user deactivated and activated again, in the file.
+func TestDeactivationDoesNotBringSessionsBack(t *testing.T) {
+	w := newCacheWorld(t, Config{})
+	w.store.failing(kv.ErrFull)
+	if err := w.e.EndSessions(w.ctx, w.user); !errors.Is(err, ErrFull) {
+		t.Fatalf("on a full disk: %v", err)
+	}
+	w.store.failing(nil)
+	w.must(w.update(func(u *User) { u.Inactive = true }))
+	w.must(w.update(func(u *User) { u.Inactive = false }))
+	if w.alive() {
+		t.Error("the sessions are back")
+	}
+	w.must(w.e.EndSessions(w.ctx, w.user))
+	if n := w.e.denied.n.Load(); n != 0 {
+		t.Errorf("%d denials after all was written", n)
+	}
+}
+
+// TestDeniedDeactivationRests deactivates on a full disk, and again when there is
+// room: the sessions are those of an inactive user, as if it had worked at once.
+func TestDeniedDeactivationRests(t *testing.T) {
+	w := newCacheWorld(t, Config{})
+	off := func(u *User) { u.Inactive = true }
+	w.store.failing(kv.ErrFull)
+	if err := w.update(off); !errors.Is(err, ErrFull) {
+		t.Fatalf("on a full disk: %v", err)
+	}
+	if w.alive() {
+		t.Error("alive while inactive in memory")
+	}
+	w.store.failing(nil)
+	w.must(w.update(off))
+	if n := w.e.denied.n.Load(); n != 0 || w.alive() {
+		t.Errorf("%d denials after it was written; alive %v", n, w.alive())
+	}
+	w.must(w.update(func(u *User) { u.Inactive = false }))
+	if !w.alive() {
+		t.Error("dead although active again")
+	}
+}
+
+// TestRevocationOfACallerWhoLeft fails a revocation for want of room, and ends its context
+// at the same moment: the request that logs out is often the last of its connection.
+func TestRevocationOfACallerWhoLeft(t *testing.T) {
+	w := newCacheWorld(t, Config{})
+	ctx, cancel := context.WithCancel(w.ctx)
+	w.store.failing(kv.ErrFull)
+	w.store.on(atFence, cancel)
+	if err := w.e.Logout(ctx, w.token); !errors.Is(err, ErrFull) {
+		t.Fatalf("got %v, want ErrFull", err)
+	}
+	if w.alive() {
+		t.Error("alive although the failure was the disk's")
+	}
+}
