@@ -68,8 +68,13 @@ func (tx *Tx) InsertSession(key string, b BroughtSession) error {
 	if err != nil {
 		return err
 	}
-	if err := tx.putSession(fresh.sel, s, new(clientRecord), values); err != nil {
+	if err := tx.storeSession(fresh.sel, s, values); err != nil {
 		return err
+	}
+	if s.user != 0 {
+		if err := tx.mark(bucketSessionUser, sessionUserKey(fresh.sel, s.user)); err != nil {
+			return err
+		}
 	}
 	r := record.New(recordVersion)
 	r.AddBytes(fresh.sel[:])

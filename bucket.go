@@ -34,8 +34,8 @@ const (
 	bucketGrant       kv.Bucket = "grant"        // subject, permission, object
 	bucketHolder      kv.Bucket = "grant.holder" // permission, subject, object
 	bucketSession     kv.Bucket = "session"      // selector
-	bucketClient      kv.Bucket = "session.from" // selector → who came from where
 	bucketValues      kv.Bucket = "session.data" // selector → the program's values
+	bucketSessionNew  kv.Bucket = "session.new"  // user, selector → login; merged into the next and user.login
 	bucketSessionUser kv.Bucket = "session.user" // day of expiry, user, selector
 	bucketSessionKey  kv.Bucket = "session.key"  // hash of a key brought over → selector
 	bucketToken       kv.Bucket = "token"        // selector
@@ -49,7 +49,7 @@ const (
 var buckets = []kv.Bucket{
 	bucketMeta, bucketUser, bucketUserName, bucketUserEmail, bucketLogin, bucketSuperuser,
 	bucketGroup, bucketGroupName, bucketMember, bucketPerm, bucketPermName, bucketGrant,
-	bucketHolder, bucketSession, bucketClient, bucketValues, bucketSessionUser,
+	bucketHolder, bucketSession, bucketValues, bucketSessionNew, bucketSessionUser,
 	bucketSessionKey, bucketToken, bucketTokenUser, bucketThrottle, bucketAudit, bucketHashCost,
 }
 
@@ -183,6 +183,11 @@ func sessionUserPrefix(day uint32, u UserID) []byte {
 }
 
 const sessionUserSelectorFrom = 4 + 8
+
+// sessionNewKey files a new session under its user, until it is merged.
+func sessionNewKey(s selector, u UserID) []byte { return append(userKey(u), s[:]...) }
+
+const sessionNewSelectorFrom = 8
 
 func tokenUserPrefix(u UserID, purpose string) []byte {
 	return appendCounted(userKey(u), purpose)

@@ -25,6 +25,7 @@ type Engine struct {
 	caseSensitive bool
 	epoch         atomic.Uint32
 	lastAudit     atomic.Int64 // time of the newest entry of the audit trail
+	newSessions   atomic.Int64 // filed and not merged yet, about
 	clock         *clock
 	cache         *cache
 	denied        denials
@@ -199,6 +200,11 @@ func (e *Engine) readMeta(tx *ReadTx) error {
 	}
 	e.clock.notBefore(last)
 	e.lastAudit.Store(last.UnixNano())
+	news, err := tx.keys(bucketSessionNew, nil, nil, mergeEvery)
+	if err != nil {
+		return err
+	}
+	e.newSessions.Store(int64(len(news)))
 	return e.costs.read(tx, e)
 }
 

@@ -72,6 +72,10 @@ func makeFormatFile(t *testing.T) {
 	s, err := eng.Login(ctx, id, latchbolt.LoginOptions{Lifetime: 100 * 365 * 24 * time.Hour, Remember: true, Name: "desk",
 		Client: latchbolt.Client{Addr: netip.MustParseAddr("192.0.2.1"), Agent: "test"}})
 	do(err)
+	_, err = eng.Sweep(ctx) // files the session where it stays
+	do(err)
+	_, err = eng.Login(ctx, id, latchbolt.LoginOptions{}) // and this one as new
+	do(err)
 	_, err = eng.UpdateValues(ctx, s.Token, func(v *latchbolt.Values) error { return v.Set("cart", []int{1, 2}) })
 	do(err)
 	_, err = eng.IssueToken(ctx, latchbolt.OneTimeRequest{User: ada.ID, Purpose: "invite", TTL: time.Hour, Data: "x"})

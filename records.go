@@ -166,8 +166,8 @@ func decodePermission(id PermissionID, b *record.Body) (*Permission, error) {
 	return p, fromRecord(bucketPerm, permKey(id), b.Done())
 }
 
-// A sessionRecord is what every request needs of a session; it has the same
-// size for all sessions of one backend.
+// A sessionRecord is a session without its values. What every request needs
+// stands first.
 type sessionRecord struct {
 	digest     [32]byte // SHA-256 of the token's secret half
 	user       UserID   // 0: anonymous
@@ -180,6 +180,7 @@ type sessionRecord struct {
 	idle       time.Duration
 	flags      uint8
 	backend    string
+	client     clientRecord
 }
 
 const (
@@ -201,6 +202,7 @@ func (s *sessionRecord) encode() *record.Builder {
 	r.AddUint32(uint32(min(s.idle/time.Second, 1<<32-1)))
 	r.AddUint8(s.flags)
 	r.AddString(s.backend)
+	s.client.add(r)
 	return r
 }
 
@@ -217,6 +219,7 @@ func decodeSession(sel selector, b *record.Body) (*sessionRecord, error) {
 	s.idle = time.Duration(b.Uint32()) * time.Second
 	s.flags = b.Uint8()
 	s.backend = b.String()
+	s.client.read(b)
 	return s, fromRecord(bucketSession, sel[:], b.Done())
 }
 
@@ -236,21 +239,19 @@ type clientRecord struct {
 	agent, name string
 }
 
-func (c *clientRecord) encode() *record.Builder {
-	r := record.New(recordVersion)
+func (c *clientRecord) add(r *record.Builder) {
 	r.AddString(addrText(c.addr))
 	r.AddString(c.agent)
 	r.AddString(c.name)
-	return r
 }
 
-func decodeClient(sel selector, b *record.Body) (*clientRecord, error) {
-	c := new(clientRecord)
+func (c *clientRecord) read(b *record.Body) {
 	// An address that does not parse is shown as none; it decides nothing.
-	c.addr, _ = netip.ParseAddr(b.String())
+	if addr := b.String(); addr != "" {
+		c.addr, _ = netip.ParseAddr(addr)
+	}
 	c.agent = b.String()
 	c.name = b.String()
-	return c, fromRecord(bucketClient, sel[:], b.Done())
 }
 
 func addrText(a netip.Addr) string {

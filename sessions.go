@@ -86,7 +86,7 @@ const (
 )
 
 // newRecord is the session that options ask for, and its token.
-func (e *Engine) newRecord(o *LoginOptions) (*sessionRecord, *clientRecord, Token, error) {
+func (e *Engine) newRecord(o *LoginOptions) (*sessionRecord, Token, error) {
 	now := e.clock.now()
 	s := &sessionRecord{epoch: e.epoch.Load(), created: now, seen: now, idle: e.cfg.SessionIdle}
 	life := e.cfg.SessionLifetime
@@ -101,9 +101,9 @@ func (e *Engine) newRecord(o *LoginOptions) (*sessionRecord, *clientRecord, Toke
 		s.flags |= sessionBrowser
 	}
 	s.expires = now.Add(life)
-	c := &clientRecord{addr: o.Client.Addr, agent: clip(o.Client.Agent, maxAgent), name: clip(o.Name, maxSessionName)}
+	s.client = clientRecord{addr: o.Client.Addr, agent: clip(o.Client.Agent, maxAgent), name: clip(o.Name, maxSessionName)}
 	t, err := e.newTokenFor(s)
-	return s, c, t, err
+	return s, t, err
 }
 
 // newTokenFor gives a session a new token.
@@ -115,14 +115,11 @@ func (e *Engine) newTokenFor(s *sessionRecord) (Token, error) {
 }
 
 // public is a session as others see it.
-func (s *sessionRecord) public(sel selector, c *clientRecord) Session {
-	p := Session{ID: SessionID(sel), User: s.user, Backend: s.backend, Created: s.created,
+func (s *sessionRecord) public(sel selector) Session {
+	return Session{ID: SessionID(sel), User: s.user, Backend: s.backend, Created: s.created,
 		AuthTime: s.authed, LastSeen: s.seen, Expires: s.expires, IdleFor: s.idle,
-		Remember: s.flags&sessionRemember != 0, BrowserLength: s.flags&sessionBrowser != 0}
-	if c != nil {
-		p.Client, p.Name = Client{Addr: c.addr, Agent: c.agent}, c.name
-	}
-	return p
+		Remember: s.flags&sessionRemember != 0, BrowserLength: s.flags&sessionBrowser != 0,
+		Client: Client{Addr: s.client.addr, Agent: s.client.agent}, Name: s.client.name}
 }
 
 // sessionBySelector returns a session's record, or nil.
@@ -300,33 +297,84 @@ func (tx *Tx) forgetSession(sel selector, s *sessionRecord) {
 	tx.fx.sessions = append(tx.fx.sessions, s.selectors(sel)...)
 }
 
-// putSession stores a session, its client and its values, under a new selector.
-// Nothing is fenced: nobody can know the token yet.
-func (tx *Tx) putSession(sel selector, s *sessionRecord, c *clientRecord, values []byte) error {
-	if err := tx.put(bucketSession, sel[:], s.encode()); err != nil {
+// putSession stores a session with its values under a new selector, and files it under its user; login is
+// when the user logged in with it, or zero. Nothing is fenced: nobody can know the token yet.
+//
+// It is filed in bucketSessionNew, which is small, so that many logins write
+// few pages. From there mergeNew moves it.
+func (tx *Tx) putSession(sel selector, s *sessionRecord, values []byte, login time.Time) error {
+	if err := tx.storeSession(sel, s, values); err != nil || s.user == 0 {
 		return err
 	}
-	if *c != (clientRecord{}) {
-		if err := tx.put(bucketClient, sel[:], c.encode()); err != nil {
+	tx.OnCommit(tx.e.countNew)
+	return tx.put(bucketSessionNew, sessionNewKey(sel, s.user), timeRecord(login))
+}
+
+func (tx *Tx) storeSession(sel selector, s *sessionRecord, values []byte) error {
+	if err := tx.put(bucketSession, sel[:], s.encode()); err != nil || len(values) == 0 {
+		return err
+	}
+	return tx.putValues(sel, values)
+}
+
+// mergeEvery is how many new sessions are filed before they are merged.
+const mergeEvery = 256
+
+// countNew sees to it that new sessions are merged before they become many.
+func (e *Engine) countNew() {
+	if n := e.newSessions.Add(1); n >= mergeEvery && e.newSessions.CompareAndSwap(n, 0) {
+		e.later(context.Background(), "filing new sessions", func(tx *Tx) error { return tx.mergeNew(nil) }, nil)
+	}
+}
+
+// mergeNew moves what is filed as new under a prefix to where it stays: sessions
+// into the index by day and user, logins to the last login of their user.
+func (tx *Tx) mergeNew(prefix []byte) error {
+	logins := make(map[UserID]time.Time)
+	var keys [][]byte
+	for en, err := range tx.scan(bucketSessionNew, prefix, nil) {
+		if err != nil {
+			return err
+		}
+		at := readTime(&en.body)
+		if err := en.body.Done(); err != nil {
+			return fromRecord(bucketSessionNew, en.key, err)
+		}
+		keys = append(keys, append([]byte(nil), en.key...))
+		if id := keyUser(en.key); at.After(logins[id]) {
+			logins[id] = at
+		}
+	}
+	for _, k := range keys {
+		sel := selector(k[sessionNewSelectorFrom:])
+		// One that expired and was swept is not filed any more.
+		if there, err := tx.has(bucketSession, sel[:]); err != nil {
+			return err
+		} else if !there {
+			continue
+		}
+		if err := tx.mark(bucketSessionUser, sessionUserKey(sel, keyUser(k))); err != nil {
 			return err
 		}
 	}
-	if err := tx.putValues(sel, values); err != nil {
-		return err
+	for id, at := range logins {
+		last, err := tx.storedLogin(id)
+		if err != nil {
+			return err
+		}
+		if at.After(last) {
+			if err := tx.put(bucketLogin, userKey(id), timeRecord(at)); err != nil {
+				return err
+			}
+		}
 	}
-	if s.user == 0 {
-		return nil
-	}
-	return tx.mark(bucketSessionUser, sessionUserKey(sel, s.user))
+	return tx.deletePrefix(bucketSessionNew, prefix)
 }
 
 // deleteSession removes a session and all that belongs to it.
 func (tx *Tx) deleteSession(sel selector, s *sessionRecord) error {
 	tx.forgetSession(sel, s)
 	if err := tx.delete(bucketSession, sel[:]); err != nil {
-		return err
-	}
-	if err := tx.delete(bucketClient, sel[:]); err != nil {
 		return err
 	}
 	if err := tx.delete(bucketValues, sel[:]); err != nil {
@@ -340,19 +388,33 @@ func (tx *Tx) deleteSession(sel selector, s *sessionRecord) error {
 	if s.user == 0 {
 		return nil
 	}
+	if err := tx.keepLogin(sel, s.user); err != nil {
+		return err
+	}
 	return tx.delete(bucketSessionUser, sessionUserKey(sel, s.user))
 }
 
-// client returns what is shown of a session; it is empty for most anonymous ones.
-func (tx *ReadTx) client(sel selector) (*clientRecord, error) {
-	body, ok, err := tx.get(bucketClient, sel[:])
+// keepLogin takes a session out of the new ones and keeps when its user logged in.
+func (tx *Tx) keepLogin(sel selector, id UserID) error {
+	key := sessionNewKey(sel, id)
+	body, ok, err := tx.get(bucketSessionNew, key)
 	if err != nil || !ok {
-		return new(clientRecord), err
+		return err
 	}
-	return decodeClient(sel, &body)
+	at := readTime(&body)
+	last, err := tx.storedLogin(id)
+	if err != nil {
+		return err
+	}
+	if at.After(last) {
+		if err := tx.put(bucketLogin, userKey(id), timeRecord(at)); err != nil {
+			return err
+		}
+	}
+	return tx.delete(bucketSessionNew, key)
 }
 
-// A ownSession is a session of a user with its selector.
+// An ownSession is a session of a user with its selector.
 type ownSession struct {
 	sel selector
 	*sessionRecord
@@ -361,6 +423,20 @@ type ownSession struct {
 // sessionsOf returns the sessions of a user that are stored, dead or alive.
 func (tx *ReadTx) sessionsOf(id UserID) ([]ownSession, error) {
 	var all []ownSession
+	news, err := tx.keys(bucketSessionNew, userKey(id), nil, 0)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range news {
+		sel := selector(k[sessionNewSelectorFrom:])
+		s, err := tx.sessionBySelector(sel)
+		if err != nil {
+			return nil, err
+		}
+		if s != nil {
+			all = append(all, ownSession{sel, s})
+		}
+	}
 	day := hourOf(tx.now) / hoursPerDay
 	for {
 		// The next day on which any session ends.
@@ -457,13 +533,13 @@ func (e *Engine) Login(ctx context.Context, id Identity, o LoginOptions) (Sessio
 	if id.p == nil || id.p.e != e {
 		return Session{}, ErrCredentials
 	}
-	s, c, t, err := e.newRecord(&o)
+	s, t, err := e.newRecord(&o)
 	if err != nil {
 		return Session{}, err
 	}
 	s.user, s.backend, s.authed, s.generation = id.ID(), id.Backend(), s.created, id.p.st.generation
 	if e.vault != nil {
-		return e.vault.login(ctx, id, &o, s, c)
+		return e.vault.login(ctx, id, &o, s)
 	}
 	err = e.update(ctx, func(tx *Tx) error {
 		if err := tx.mayLogin(id); err != nil {
@@ -476,15 +552,15 @@ func (e *Engine) Login(ctx context.Context, id Identity, o LoginOptions) (Sessio
 		if err := tx.makeRoom(s.user); err != nil {
 			return err
 		}
-		if err := tx.putSession(t.sel, s, c, values); err != nil {
+		if err := tx.putSession(t.sel, s, values, tx.now); err != nil {
 			return err
 		}
-		return tx.loggedIn(id, c.addr)
+		return tx.loggedIn(id, s.client.addr)
 	})
 	if err != nil {
 		return Session{}, err
 	}
-	return e.began(s.public(t.sel, c), t), nil
+	return e.began(s.public(t.sel), t), nil
 }
 
 // mayLogin makes sure that what was proved still holds in this transaction.
@@ -503,9 +579,6 @@ func (tx *Tx) mayLogin(id Identity) error {
 
 // loggedIn records a login.
 func (tx *Tx) loggedIn(id Identity, addr netip.Addr) error {
-	if err := tx.putLogin(id.ID(), tx.now); err != nil {
-		return err
-	}
 	return tx.audit(AuditEntry{Action: ActionLogin, User: id.ID(), Username: id.Username(), Addr: addr, Detail: id.Backend()})
 }
 
@@ -521,24 +594,24 @@ func (e *Engine) began(s Session, t Token) Session {
 // NewSession begins an anonymous session, for values of somebody who is not
 // signed in. It is only made when there is something to keep.
 func (e *Engine) NewSession(ctx context.Context, o LoginOptions) (Session, error) {
-	s, c, t, err := e.newRecord(&o)
+	s, t, err := e.newRecord(&o)
 	if err != nil {
 		return Session{}, err
 	}
 	if e.vault != nil {
-		return e.vault.create(ctx, s, c, nil)
+		return e.vault.create(ctx, s, nil)
 	}
 	err = e.update(ctx, func(tx *Tx) error {
 		values, err := tx.takeOver(&o.Previous, 0)
 		if err != nil {
 			return err
 		}
-		return tx.putSession(t.sel, s, c, values)
+		return tx.putSession(t.sel, s, values, time.Time{})
 	})
 	if err != nil {
 		return Session{}, err
 	}
-	p := s.public(t.sel, c)
+	p := s.public(t.sel)
 	p.Token = t
 	return p, nil
 }
@@ -577,10 +650,9 @@ func (e *Engine) Session(ctx context.Context, t Token) (p Session, err error) {
 		if err != nil {
 			return err
 		}
-		c, err := tx.client(sel)
-		p = s.public(sel, c)
+		p = s.public(sel)
 		p.Token = t
-		return err
+		return nil
 	})
 	return p, err
 }
@@ -615,10 +687,6 @@ func (tx *Tx) rotateSession(sel selector, s *sessionRecord, change func(*session
 	if err != nil {
 		return Session{}, err
 	}
-	c, err := tx.client(sel)
-	if err != nil {
-		return Session{}, err
-	}
 	if err := tx.deleteSession(sel, s); err != nil {
 		return Session{}, err
 	}
@@ -627,10 +695,10 @@ func (tx *Tx) rotateSession(sel selector, s *sessionRecord, change func(*session
 	if err != nil {
 		return Session{}, err
 	}
-	if err := tx.putSession(t.sel, s, c, values); err != nil {
+	if err := tx.putSession(t.sel, s, values, time.Time{}); err != nil {
 		return Session{}, err
 	}
-	p := s.public(t.sel, c)
+	p := s.public(t.sel)
 	p.Token = t
 	return p, nil
 }
@@ -664,11 +732,7 @@ func (e *Engine) SetExpiry(ctx context.Context, t Token, d time.Duration) (p Ses
 		}
 		change(s)
 		tx.forgetSession(sel, s)
-		c, err := tx.client(sel)
-		if err != nil {
-			return err
-		}
-		p = s.public(sel, c)
+		p = s.public(sel)
 		p.Token = t
 		return tx.put(bucketSession, sel[:], s.encode())
 	})
@@ -689,12 +753,8 @@ func (e *Engine) NameSession(ctx context.Context, id SessionID, name string) err
 		if s == nil {
 			return ErrNoSession
 		}
-		c, err := tx.client(sel)
-		if err != nil {
-			return err
-		}
-		c.name = clip(name, maxSessionName)
-		return tx.put(bucketClient, sel[:], c.encode())
+		s.client.name = clip(name, maxSessionName)
+		return tx.put(bucketSession, sel[:], s.encode())
 	})
 }
 
@@ -779,11 +839,7 @@ func (tx *ReadTx) livingOf(id UserID) ([]Session, error) {
 		if s.generation != u.generation || tx.e.over(s.sel, s.sessionRecord, tx.now) || tx.e.backendNumber(s.backend) < 0 {
 			continue
 		}
-		c, err := tx.client(s.sel)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, s.public(s.sel, c))
+		all = append(all, s.public(s.sel))
 	}
 	slices.SortFunc(all, func(a, b Session) int { return cmp.Or(b.LastSeen.Compare(a.LastSeen), b.Created.Compare(a.Created)) })
 	return all, nil
@@ -924,10 +980,6 @@ func (e *Engine) ChangePassword(ctx context.Context, t Token, old, new string) (
 		if err != nil {
 			return err
 		}
-		c, err := tx.client(sel)
-		if err != nil {
-			return err
-		}
 		renew, err := change(tx)
 		if err != nil {
 			return err
@@ -937,9 +989,9 @@ func (e *Engine) ChangePassword(ctx context.Context, t Token, old, new string) (
 		if err != nil {
 			return err
 		}
-		p = s.public(nt.sel, c)
+		p = s.public(nt.sel)
 		p.Token = nt
-		return tx.putSession(nt.sel, s, c, values)
+		return tx.putSession(nt.sel, s, values, time.Time{})
 	}, func() denial { return denial{users: []UserID{u.ID}, password: true} })
 	if err != nil {
 		return Session{}, err

@@ -23,10 +23,10 @@ func (v *sessionVault) Close() error { return nil }
 func (v *sessionVault) sessionUser(context.Context, *Token) (Identity, error) {
 	panic("x")
 }
-func (v *sessionVault) login(context.Context, Identity, *LoginOptions, *sessionRecord, *clientRecord) (Session, error) {
+func (v *sessionVault) login(context.Context, Identity, *LoginOptions, *sessionRecord) (Session, error) {
 	panic("x")
 }
-func (v *sessionVault) create(context.Context, *sessionRecord, *clientRecord, []byte) (Session, error) {
+func (v *sessionVault) create(context.Context, *sessionRecord, []byte) (Session, error) {
 	panic("x")
 }
 func (v *sessionVault) session(context.Context, *Token) (Session, error) { panic("x") }

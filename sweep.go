@@ -95,6 +95,9 @@ func (e *Engine) Sweep(ctx context.Context) (r SweepReport, err error) {
 	if err := e.noteClock(); err != nil {
 		return r, err
 	}
+	if err := e.update(ctx, func(tx *Tx) error { return tx.mergeNew(nil) }); err != nil {
+		return r, err
+	}
 	for _, step := range []func(context.Context, *SweepReport) (bool, error){e.sweepHour, e.sweepDay, e.sweepBrought, e.sweepTokens, e.sweepAudit} {
 		for more := true; more; {
 			if err := ctx.Err(); err != nil {
@@ -112,7 +115,7 @@ func (e *Engine) Sweep(ctx context.Context) (r SweepReport, err error) {
 func (e *Engine) sweepHour(ctx context.Context, r *SweepReport) (more bool, err error) {
 	err = e.update(ctx, func(tx *Tx) error {
 		more = false
-		for _, b := range []kv.Bucket{bucketSession, bucketClient, bucketValues} {
+		for _, b := range []kv.Bucket{bucketSession, bucketValues} {
 			keys, err := tx.keys(b, nil, nil, 1)
 			if err != nil {
 				return err

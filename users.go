@@ -84,13 +84,35 @@ func (tx *ReadTx) user(id UserID) (*userRecord, error) {
 	if err != nil {
 		return nil, err
 	}
-	if login, ok, err := tx.get(bucketLogin, userKey(id)); err != nil {
-		return nil, err
-	} else if ok {
-		u.LastLogin = readTime(&login)
-		return u, fromRecord(bucketLogin, userKey(id), login.Done())
+	u.LastLogin, err = tx.lastLogin(id)
+	return u, err
+}
+
+// lastLogin returns when a user logged in last, merged or not.
+func (tx *ReadTx) lastLogin(id UserID) (time.Time, error) {
+	last, err := tx.storedLogin(id)
+	if err != nil {
+		return last, err
 	}
-	return u, nil
+	for en, err := range tx.scan(bucketSessionNew, userKey(id), nil) {
+		if err != nil {
+			return last, err
+		}
+		if at := readTime(&en.body); at.After(last) {
+			last = at
+		}
+	}
+	return last, nil
+}
+
+// storedLogin returns the last login that is merged, or zero.
+func (tx *ReadTx) storedLogin(id UserID) (time.Time, error) {
+	body, ok, err := tx.get(bucketLogin, userKey(id))
+	if err != nil || !ok {
+		return time.Time{}, err
+	}
+	at := readTime(&body)
+	return at, fromRecord(bucketLogin, userKey(id), body.Done())
 }
 
 // User returns a user by identifier, or an error that is [ErrNotFound].
@@ -276,7 +298,11 @@ func (tx *Tx) putUser(u *userRecord) error {
 	return tx.put(bucketUser, userKey(u.ID), u.encode())
 }
 
+// putLogin sets the last login, whatever it was.
 func (tx *Tx) putLogin(id UserID, at time.Time) error {
+	if err := tx.mergeNew(userKey(id)); err != nil {
+		return err
+	}
 	if at.IsZero() {
 		return tx.delete(bucketLogin, userKey(id))
 	}

@@ -98,8 +98,8 @@ func (v *verifier) run(tx *ReadTx) error {
 		{bucketGrant, 0, v.grant},
 		{bucketHolder, 0, v.holder},
 		{bucketSession, 16, v.session},
-		{bucketClient, 16, v.client},
 		{bucketValues, 16, v.values},
+		{bucketSessionNew, 24, v.sessionNew},
 		{bucketSessionUser, 28, v.sessionUser},
 		{bucketSessionKey, 32, v.sessionKey},
 		{bucketToken, 16, v.token},
@@ -345,7 +345,9 @@ func (v *verifier) session(key []byte, b *record.Body) error {
 	if s.user == 0 {
 		return nil
 	}
-	v.must(bucketSessionUser, sessionUserKey(sel, s.user), "the session is the user's")
+	if isNew, err := v.tx.has(bucketSessionNew, sessionNewKey(sel, s.user)); err != nil || !isNew {
+		v.must(bucketSessionUser, sessionUserKey(sel, s.user), "the session is the user's")
+	}
 	_, err = v.userAt(s.user)
 	return err
 }
@@ -357,11 +359,6 @@ func (v *verifier) ofSession(key []byte) error {
 		err = errors.New("belongs to a session that does not exist")
 	}
 	return err
-}
-
-func (v *verifier) client(key []byte, b *record.Body) error {
-	_, err := decodeClient(selector(key), b)
-	return errors.Join(err, v.ofSession(key))
 }
 
 func (v *verifier) values(key []byte, b *record.Body) error {
@@ -386,6 +383,25 @@ func (v *verifier) sessionUser(key []byte, b *record.Body) error {
 		return errors.New("leads to a session of another user")
 	}
 	return b.Done()
+}
+
+func (v *verifier) sessionNew(key []byte, b *record.Body) error {
+	sel, id := selector(key[sessionNewSelectorFrom:]), keyUser(key)
+	readTime(b)
+	if err := b.Done(); err != nil {
+		return err
+	}
+	s, err := v.tx.sessionBySelector(sel)
+	switch {
+	case err != nil:
+		return err
+	case s == nil && sel.hour() >= hourOf(v.tx.now):
+		return errors.New("leads to a session that does not exist")
+	case s != nil && s.user != id:
+		return errors.New("leads to a session of another user")
+	}
+	_, err = v.userAt(id)
+	return err
 }
 
 func (v *verifier) sessionKey(key []byte, b *record.Body) error {
