@@ -451,11 +451,24 @@ func (id Identity) now(ctx context.Context, e *Engine) (*userState, error) {
 	return e.userState(ctx, id.p.st.id)
 }
 
+// as returns the identity with the user's present state, for backends that go by what it says.
+func (id Identity) as(st *userState) Identity {
+	if id.p == nil || st == nil || id.p.st == st {
+		return id
+	}
+	for i := range st.idents {
+		if st.idents[i].backend == id.p.backend {
+			return Identity{&st.idents[i]}
+		}
+	}
+	return id
+}
+
 // HasPerm reports whether a user has a permission now, whenever the Identity
 // was loaded. With objects, it reports whether the user has it for each of
 // them; a grant without object covers all objects. Active superusers have every
 // permission, also one that was never defined; inactive and anonymous users
-// have none of their own, but a backend may grant some.
+// have none of their own, but a backend may grant some. A deleted user has none at all.
 //
 // It is in memory, and allocates nothing, unless the user changed since the
 // last call or objects are asked for. An error means that the answer is not
@@ -479,10 +492,11 @@ func (e *Engine) HasPerm(ctx context.Context, id Identity, p Perm, objects ...Ob
 			return true, nil
 		}
 	}
-	if len(e.permBackends) == 0 && (len(objects) == 0 || st == nil || st.inactive || !st.objects) {
+	if id.p != nil && st == nil ||
+		len(e.permBackends) == 0 && (len(objects) == 0 || st == nil || st.inactive || !st.objects) {
 		return false, nil
 	}
-	return e.hasPermSlow(ctx, id, st, p, objects)
+	return e.hasPermSlow(ctx, id.as(st), st, p, objects)
 }
 
 // hasPermSlow asks for grants on objects, and the backends in their order.
@@ -620,7 +634,7 @@ func (e *Engine) HasModulePerms(ctx context.Context, id Identity, app string) (b
 			return true, nil
 		}
 	}
-	more, err := e.backendPerms(ctx, id, "")
+	more, err := e.backendPerms(ctx, id, st, "")
 	if err != nil {
 		return false, err
 	}
@@ -633,8 +647,12 @@ func (e *Engine) HasModulePerms(ctx context.Context, id Identity, app string) (b
 }
 
 // backendPerms asks the backends that grant permissions of their own.
-func (e *Engine) backendPerms(ctx context.Context, id Identity, o Object) (map[Perm]struct{}, error) {
+func (e *Engine) backendPerms(ctx context.Context, id Identity, st *userState, o Object) (map[Perm]struct{}, error) {
 	all := make(map[Perm]struct{})
+	if id.p != nil && st == nil {
+		return all, nil // deleted
+	}
+	id = id.as(st)
 	for _, b := range e.permBackends {
 		perms, err := b.Perms(ctx, e, id, o)
 		if err != nil && !errors.Is(err, ErrSkip) && !errors.Is(err, ErrDenied) {
@@ -665,16 +683,15 @@ func (e *Engine) Perms(ctx context.Context, id Identity, from Source, object ...
 	if len(object) > 0 {
 		o = object[0]
 	}
-	all := make(map[Perm]struct{})
-	if from == FromAll {
-		var err error
-		if all, err = e.backendPerms(ctx, id, o); err != nil {
-			return nil, err
-		}
-	}
 	st, err := id.now(ctx, e)
 	if err != nil {
 		return nil, err
+	}
+	all := make(map[Perm]struct{})
+	if from == FromAll {
+		if all, err = e.backendPerms(ctx, id, st, o); err != nil {
+			return nil, err
+		}
 	}
 	if st != nil && !st.inactive {
 		err = e.view(ctx, func(tx *ReadTx) error { return tx.collectPerms(all, st.id, from, o) })
@@ -755,6 +772,10 @@ func (e *Engine) Explain(ctx context.Context, id Identity, p Perm, object ...Obj
 	if st != nil && !st.inactive && st.superuser {
 		return Decision{Allowed: true, Reason: ReasonSuperuser}, nil
 	}
+	if id.p != nil && st == nil {
+		return Decision{Reason: ReasonMissing}, nil
+	}
+	id = id.as(st)
 	askedOwn := false
 	for _, b := range e.backends {
 		if pb, extra := b.(PermBackend); extra {
@@ -762,12 +783,13 @@ func (e *Engine) Explain(ctx context.Context, id Identity, p Perm, object ...Obj
 			switch {
 			case errors.Is(err, ErrDenied):
 				return Decision{Reason: ReasonDenied, Backend: b.Name()}, nil
-			case err != nil && !errors.Is(err, ErrSkip):
+			case errors.Is(err, ErrSkip):
+			case err != nil:
 				return Decision{}, err
 			case ok:
 				return Decision{Allowed: true, Reason: ReasonBackend, Backend: b.Name()}, nil
 			}
-		} else if !askedOwn && st != nil {
+		} else if !askedOwn && st != nil && !st.inactive {
 			askedOwn = true
 			var via []Grant
 			if err := e.view(ctx, func(tx *ReadTx) (err error) {
@@ -781,16 +803,14 @@ func (e *Engine) Explain(ctx context.Context, id Identity, p Perm, object ...Obj
 			}
 		}
 	}
-	reason, err := e.whyNot(ctx, id, st, p)
+	reason, err := e.whyNot(ctx, st, p)
 	return Decision{Reason: reason}, err
 }
 
-func (e *Engine) whyNot(ctx context.Context, id Identity, st *userState, p Perm) (Reason, error) {
+func (e *Engine) whyNot(ctx context.Context, st *userState, p Perm) (Reason, error) {
 	switch {
-	case id.p == nil:
-		return ReasonAnonymous, nil
 	case st == nil:
-		return ReasonMissing, nil
+		return ReasonAnonymous, nil
 	case st.inactive:
 		return ReasonInactive, nil
 	}
