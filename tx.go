@@ -184,12 +184,6 @@ func (tx *ReadTx) keys(b kv.Bucket, prefix, from []byte, limit int) ([][]byte, e
 	return keys, nil
 }
 
-// empty reports whether nothing is stored under a prefix.
-func (tx *ReadTx) empty(b kv.Bucket, prefix []byte) (bool, error) {
-	keys, err := tx.keys(b, prefix, nil, 1)
-	return len(keys) == 0, err
-}
-
 // Identifiers come from one record, inside the transaction that uses them.
 
 func (tx *ReadTx) ids() (*idsRecord, error) {

@@ -45,7 +45,7 @@ func (l *logger) Errorf(format string, args ...any) {
 			cause, _ = args[len(args)-1].(error)
 		}
 		if cause == nil {
-			cause = errors.New(fmt.Sprintf(format, args...))
+			cause = fmt.Errorf(format, args...)
 		}
 		if (*fit)(cause) {
 			return

@@ -17,10 +17,6 @@ import (
 // noFollow makes opening a symbolic link fail, and opening a pipe not wait.
 const noFollow = unix.O_NOFOLLOW | unix.O_NONBLOCK
 
-// lockBeforeBolt tells that we may hold the lock when bbolt takes it: flock
-// of the same open file is granted again.
-const lockBeforeBolt = true
-
 // isSymlinkError reports whether opening failed because of noFollow.
 func isSymlinkError(err error) bool {
 	return errors.Is(err, unix.ELOOP) || errors.Is(err, unix.EMLINK)

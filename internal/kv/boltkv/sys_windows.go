@@ -14,10 +14,6 @@ import (
 // noFollow is nothing here: a link is found by the check of the path.
 const noFollow = 0
 
-// lockBeforeBolt tells that we must not hold the lock when bbolt takes it:
-// a second lock of the same handle would be refused.
-const lockBeforeBolt = false
-
 func isSymlinkError(error) bool { return false }
 
 // A fileID tells files of one machine apart.
