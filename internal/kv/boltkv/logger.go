@@ -1,7 +1,6 @@
 package boltkv
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
