@@ -260,7 +260,10 @@ func (e *Engine) loginFailed(ctx context.Context, c Credentials, refused error) 
 	case RemoteUser:
 		f.Username, f.Client = clip(c.Username, maxAuditName), c.Client
 	}
-	detail := c.Kind()
+	detail := ""
+	if c != nil {
+		detail = c.Kind()
+	}
 	if f.Throttled {
 		detail += ", throttled"
 	}
@@ -327,12 +330,13 @@ func (b RemoteUserBackend) Authenticate(ctx context.Context, e *Engine, c Creden
 	}
 	err = e.InsertUser(ctx, u, PasswordHash{})
 	if errors.Is(err, ErrExists) {
-		// Two requests brought the new name at once.
-		if u, err = e.UserByName(ctx, name); err == nil {
-			return u.ID, nil
+		// Two requests brought the new name at once, or another field is taken.
+		var there *User
+		if there, err = e.UserByName(ctx, name); err == nil {
+			return there.ID, nil
 		}
 	}
-	if errors.Is(err, ErrInvalid) {
+	if errors.Is(err, ErrInvalid) || errors.Is(err, ErrNotFound) {
 		return 0, ErrCredentials
 	}
 	return u.ID, err
