@@ -37,7 +37,7 @@ type Engine struct {
 	throttle      throttle
 	touched       touched
 	backlog       backlog
-	vault         *sessionVault // where sessions live, if not in the file
+	vault         sessionVault // where sessions live, if not in the file
 	sweeper       sweeper
 	log           *slog.Logger
 
@@ -168,9 +168,7 @@ func (e *Engine) start() error {
 		return err
 	}
 	e.throttle.init(c.Throttle)
-	if e.vault, err = vaultFor(e, c.Sessions); err != nil {
-		return err
-	}
+	e.vault = vaultFor(e, c.Sessions)
 	err = e.view(context.Background(), func(tx *ReadTx) error { return e.readMeta(tx) })
 	if err != nil {
 		return err
@@ -249,9 +247,6 @@ func (e *Engine) Close() error {
 		e.closed.Store(true)
 		e.cache.dropAll()
 		err = fromStore(e.store.Close())
-		if e.vault != nil {
-			err = errors.Join(err, e.vault.Close())
-		}
 	})
 	return err
 }

@@ -136,7 +136,7 @@ func (e *Engine) flushTouched(ctx context.Context) error {
 	part := make(map[selector]time.Time, touchesPerCommit)
 	flush := func() error {
 		defer clear(part)
-		if err := e.update(ctx, func(tx *Tx) error { return tx.touchSessions(part) }); err != nil {
+		if err := e.writeSeen(ctx, part); err != nil {
 			return err
 		}
 		t.mu.Lock()
@@ -162,6 +162,14 @@ func (e *Engine) flushTouched(ctx context.Context) error {
 		return flush()
 	}
 	return nil
+}
+
+// writeSeen writes the last use of some sessions to where they live.
+func (e *Engine) writeSeen(ctx context.Context, seen map[selector]time.Time) error {
+	if e.vault != nil {
+		return e.vault.touch(ctx, seen)
+	}
+	return e.update(ctx, func(tx *Tx) error { return tx.touchSessions(seen) })
 }
 
 // touchSessions writes the last use of sessions that still exist. The cache

@@ -599,7 +599,7 @@ func (e *Engine) NewSession(ctx context.Context, o LoginOptions) (Session, error
 		return Session{}, err
 	}
 	if e.vault != nil {
-		return e.vault.create(ctx, s, nil)
+		return e.vault.create(ctx, &o, s)
 	}
 	err = e.update(ctx, func(tx *Tx) error {
 		values, err := tx.takeOver(&o.Previous, 0)
@@ -742,7 +742,7 @@ func (e *Engine) SetExpiry(ctx context.Context, t Token, d time.Duration) (p Ses
 // NameSession lets the user give a session a name for the list.
 func (e *Engine) NameSession(ctx context.Context, id SessionID, name string) error {
 	if e.vault != nil {
-		return ErrUnsupported
+		return e.vault.name(ctx, id, name)
 	}
 	return e.update(ctx, func(tx *Tx) error {
 		sel := selector(id)
@@ -763,7 +763,8 @@ func (e *Engine) NameSession(ctx context.Context, id SessionID, name string) err
 // session is refused in this process all the same, and the error is returned.
 func (e *Engine) Logout(ctx context.Context, t Token) error {
 	if e.vault != nil {
-		return e.vault.logout(ctx, &t)
+		user, err := e.vault.logout(ctx, &t)
+		return e.loggedOut(user, err)
 	}
 	// Nothing is written for those who have no session.
 	known := false
@@ -787,8 +788,13 @@ func (e *Engine) Logout(ctx context.Context, t Token) error {
 			return tx.logout(sel, s)
 		}, func() denial { return denial{sessions: ended} })
 	}
-	if err == nil && e.cfg.Events.UserLoggedOut != nil {
-		e.cfg.Events.UserLoggedOut(user)
+	return e.loggedOut(user, err)
+}
+
+// loggedOut tells of a logout unless it failed.
+func (e *Engine) loggedOut(user UserID, err error) error {
+	if fn := e.cfg.Events.UserLoggedOut; err == nil && fn != nil {
+		fn(user)
 	}
 	return err
 }
@@ -804,15 +810,7 @@ func (tx *Tx) logout(sel selector, s *sessionRecord) error {
 // No transaction is open while the body of the loop runs.
 func (e *Engine) Sessions(ctx context.Context, id UserID) iter.Seq2[Session, error] {
 	return func(yield func(Session, error) bool) {
-		if e.vault != nil {
-			e.vault.list(ctx, id, yield)
-			return
-		}
-		var all []Session
-		err := e.view(ctx, func(tx *ReadTx) (err error) {
-			all, err = tx.livingOf(id)
-			return err
-		})
+		all, err := e.livingOf(ctx, id)
 		if err != nil {
 			yield(Session{}, err)
 			return
@@ -823,6 +821,17 @@ func (e *Engine) Sessions(ctx context.Context, id UserID) iter.Seq2[Session, err
 			}
 		}
 	}
+}
+
+func (e *Engine) livingOf(ctx context.Context, id UserID) (all []Session, err error) {
+	if e.vault != nil {
+		return e.vault.list(ctx, id)
+	}
+	err = e.view(ctx, func(tx *ReadTx) error {
+		all, err = tx.livingOf(id)
+		return err
+	})
+	return all, err
 }
 
 func (tx *ReadTx) livingOf(id UserID) ([]Session, error) {
@@ -841,8 +850,13 @@ func (tx *ReadTx) livingOf(id UserID) ([]Session, error) {
 		}
 		all = append(all, s.public(s.sel))
 	}
-	slices.SortFunc(all, func(a, b Session) int { return cmp.Or(b.LastSeen.Compare(a.LastSeen), b.Created.Compare(a.Created)) })
+	slices.SortFunc(all, byUse)
 	return all, nil
+}
+
+// byUse puts the most recently used session first.
+func byUse(a, b Session) int {
+	return cmp.Or(b.LastSeen.Compare(a.LastSeen), b.Created.Compare(a.Created))
 }
 
 // EndSession ends one session by the identifier that the list shows. One that
@@ -883,10 +897,13 @@ func (e *Engine) EndSessions(ctx context.Context, id UserID) error {
 			return err
 		}
 		return tx.audit(AuditEntry{Action: ActionSessionsEnd, User: id, Username: u.Username})
-	}, func() denial { return denial{users: []UserID{id}} }); err != nil || e.vault == nil {
+	}, func() denial { return denial{users: []UserID{id}} }); err != nil {
 		return err
 	}
-	return e.vault.endAll(ctx, id)
+	if e.vault != nil {
+		e.vault.endAll(ctx, id)
+	}
+	return nil
 }
 
 // EndOtherSessions ends all sessions of a user but the one of the token, which

@@ -88,9 +88,10 @@ const sweepStep = 100
 // runs by itself every Config.SweepEvery.
 func (e *Engine) Sweep(ctx context.Context) (r SweepReport, err error) {
 	if e.vault != nil {
-		if r.Other, err = e.vault.sweep(ctx); err != nil {
-			return r, err
-		}
+		// Its failure is reported, but does not keep the file from being swept.
+		var other error
+		r.Other, other = e.vault.sweep(ctx)
+		defer func() { err = errors.Join(err, other) }()
 	}
 	if err := e.noteClock(); err != nil {
 		return r, err

@@ -1,0 +1,706 @@
+package latchbolt
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A storeVault keeps sessions in a [SessionStore].
+//
+// The lock of the engine's file makes this process the only one that changes
+// the sessions of this file, wherever they are. So a lock in memory orders the changes of one
+// session, and an index in memory knows the sessions of a user.
+//
+// A lock of a session may be held while the file is read, but never while it is
+// written: what runs after a commit may call the engine again.
+type storeVault struct {
+	e       *Engine
+	store   SessionStore
+	stripes [256]stripe
+	index   sessionIndex
+}
+
+// A stripe guards the changes of the sessions that share it.
+type stripe struct {
+	mu      sync.Mutex
+	changes atomic.Uint64 // odd while one is under way
+}
+
+func (v *storeVault) stripe(sel selector) *stripe { return &v.stripes[sel[len(sel)-1]] }
+
+// changing runs fn, which changes a session, while nobody else does.
+func (v *storeVault) changing(sel selector, fn func() error) error {
+	s := v.stripe(sel)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.changes.Add(1)
+	defer s.changes.Add(1)
+	return fn()
+}
+
+// load returns what is stored under a selector, or nil.
+func (v *storeVault) load(ctx context.Context, sel selector) (*heldSession, error) {
+	if v.e.closed.Load() {
+		return nil, ErrClosed
+	}
+	data, err := v.store.Load(ctx, SessionID(sel))
+	if err != nil {
+		return nil, storeFailed("loading", err)
+	}
+	if data == nil {
+		return nil, nil
+	}
+	return v.e.decodeHeld(sel, data)
+}
+
+func storeFailed(what string, err error) error {
+	return fmt.Errorf("latchbolt: session store: %s: %w", what, err)
+}
+
+// save stores a session.
+func (v *storeVault) save(ctx context.Context, sel selector, s *sessionRecord, values []byte) error {
+	if v.e.closed.Load() {
+		return ErrClosed
+	}
+	data, err := v.e.encodeHeld(sel, s, values)
+	if err != nil {
+		return err
+	}
+	if err := v.store.Save(ctx, SessionID(sel), data, s.expires); err != nil {
+		return storeFailed("saving", err)
+	}
+	v.index.note(sel, s)
+	return nil
+}
+
+// remove ends a session. If the store fails, the session is refused in this process all
+// the same. The caller holds the session's lock.
+func (v *storeVault) remove(ctx context.Context, sel selector) error {
+	ended := denial{sessions: []selector{sel}}
+	if err := v.store.Delete(ctx, SessionID(sel)); err != nil {
+		v.e.deny(ended)
+		return storeFailed("deleting", err)
+	}
+	v.index.drop(sel)
+	v.e.denied.lift(ended)
+	return nil
+}
+
+// find returns the session that a token proves, dead or alive, or nil. An
+// unknown selector costs the same hashing and comparing as a wrong secret.
+func (v *storeVault) find(ctx context.Context, t *Token) (*heldSession, error) {
+	if t.kind != tokenNative {
+		return nil, nil
+	}
+	digest := t.digest()
+	h, err := v.load(ctx, t.sel)
+	if err != nil {
+		return nil, err
+	}
+	stored := new([32]byte)
+	if h != nil {
+		stored = &h.rec.digest
+	}
+	if !equalDigest(&digest, stored) || h == nil {
+		return nil, nil
+	}
+	return h, nil
+}
+
+// living returns the living session of a token and its user, as of one moment.
+func (v *storeVault) living(ctx context.Context, t *Token) (*heldSession, Identity, error) {
+	s := v.stripe(t.sel)
+	before := s.changes.Load()
+	h, id, err := v.livingNow(ctx, t)
+	if before%2 == 0 && s.changes.Load() == before {
+		return h, id, err
+	}
+	// The session may have ended before its user was looked up.
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return v.livingNow(ctx, t)
+}
+
+// livingNow is living for callers that hold the session's lock.
+func (v *storeVault) livingNow(ctx context.Context, t *Token) (*heldSession, Identity, error) {
+	h, err := v.find(ctx, t)
+	if err != nil {
+		return nil, Identity{}, err
+	}
+	if h == nil {
+		return nil, Identity{}, ErrNoSession
+	}
+	id, err := v.e.admitted(ctx, h)
+	return h, id, err
+}
+
+func (v *storeVault) sessionUser(ctx context.Context, t *Token) (Identity, error) {
+	h, id, err := v.living(ctx, t)
+	if err != nil {
+		return Identity{}, err
+	}
+	if now := v.e.clock.now(); now.Sub(h.rec.seen) >= seenEvery*time.Second {
+		v.e.noteSeen(h.sel, now)
+	}
+	return id, nil
+}
+
+func (v *storeVault) session(ctx context.Context, t *Token) (Session, error) {
+	h, _, err := v.living(ctx, t)
+	if err != nil {
+		return Session{}, err
+	}
+	return h.shown(*t), nil
+}
+
+func (v *storeVault) login(ctx context.Context, id Identity, o *LoginOptions, s *sessionRecord) (Session, error) {
+	if err := v.index.build(ctx, v); err != nil {
+		return Session{}, err
+	}
+	if err := v.e.recordLogin(ctx, id, s); err != nil {
+		return Session{}, err
+	}
+	ctx = context.WithoutCancel(ctx) // half of it would be worse
+	p, err := v.begin(ctx, &o.Previous, s)
+	if err != nil {
+		return Session{}, err
+	}
+	v.prune(ctx, s.user, s.generation, v.e.cfg.SessionLimit)
+	t := p.Token
+	p.Token = Token{}
+	return v.e.began(p, t), nil
+}
+
+func (v *storeVault) create(ctx context.Context, o *LoginOptions, s *sessionRecord) (Session, error) {
+	if err := ctx.Err(); err != nil {
+		return Session{}, err
+	}
+	return v.begin(context.WithoutCancel(ctx), &o.Previous, s)
+}
+
+// begin stores a new session and ends the one before.
+func (v *storeVault) begin(ctx context.Context, prev *Token, s *sessionRecord) (p Session, err error) {
+	if prev.kind != tokenNative {
+		return v.replace(ctx, nil, s, nil)
+	}
+	err = v.changing(prev.sel, func() error {
+		h, err := v.find(ctx, prev)
+		if errors.Is(err, ErrCorrupt) {
+			// It can never be used again, and must not keep its user out.
+			err = v.remove(ctx, prev.sel)
+		}
+		if err != nil {
+			return err
+		}
+		var values []byte
+		if h != nil {
+			if values, err = v.e.carried(h, s); err != nil && !errors.Is(err, ErrCorrupt) {
+				return err
+			}
+		}
+		p, err = v.replace(ctx, h, s, values)
+		return err
+	})
+	return p, err
+}
+
+// replace stores s under a new token and then ends the session old, if there is
+// one, whose lock is held. If that fails, the new one is withdrawn.
+func (v *storeVault) replace(ctx context.Context, old *heldSession, s *sessionRecord, values []byte) (Session, error) {
+	t, err := v.e.newTokenFor(s)
+	if err != nil {
+		return Session{}, err
+	}
+	h := &heldSession{sel: t.sel, rec: s}
+	if err := v.save(ctx, h.sel, s, values); err != nil {
+		return Session{}, err
+	}
+	if old != nil {
+		if err := v.remove(ctx, old.sel); err != nil {
+			// Nobody has its token. If it stays, it does until it is swept.
+			_ = v.store.Delete(ctx, SessionID(h.sel))
+			v.index.drop(h.sel)
+			return Session{}, err
+		}
+	}
+	return h.shown(t), nil
+}
+
+// prune ends the sessions of a user that are of another generation, and the
+// oldest ones beyond a limit; negative is no limit. What cannot be deleted is refused.
+func (v *storeVault) prune(ctx context.Context, id UserID, generation uint32, limit int) {
+	for _, sel := range v.index.surplus(id, generation, limit) {
+		// A failure is logged and the session refused: there is no more to be done.
+		_ = v.changing(sel, func() error { return v.remove(ctx, sel) })
+	}
+}
+
+func (v *storeVault) rotate(ctx context.Context, t *Token, change func(*sessionRecord)) (p Session, err error) {
+	if err := v.index.build(ctx, v); err != nil {
+		return Session{}, err
+	}
+	err = v.changing(t.sel, func() error {
+		h, _, err := v.livingNow(ctx, t)
+		if err != nil {
+			return err
+		}
+		ctx := context.WithoutCancel(ctx)
+		change(h.rec)
+		if !v.e.clock.now().Before(h.rec.deadline()) {
+			if err := v.remove(ctx, h.sel); err != nil {
+				return err
+			}
+			p = h.shown(*t)
+			return nil
+		}
+		values, err := h.values()
+		if err != nil {
+			return err
+		}
+		p, err = v.replace(ctx, h, h.rec, values)
+		return err
+	})
+	return p, err
+}
+
+func (v *storeVault) name(ctx context.Context, id SessionID, name string) error {
+	return v.alter(ctx, selector(id), func(h *heldSession) error {
+		if h == nil {
+			return ErrNoSession
+		}
+		h.rec.client.name = clip(name, maxSessionName)
+		return nil
+	})
+}
+
+// alter changes the record of a session, dead or alive. fn is given nil if there is none, and
+// errUnchanged from it means that there is nothing to write.
+func (v *storeVault) alter(ctx context.Context, sel selector, fn func(*heldSession) error) error {
+	return v.changing(sel, func() error {
+		h, err := v.load(ctx, sel)
+		if err != nil {
+			return err
+		}
+		if err := fn(h); err != nil {
+			if errors.Is(err, errUnchanged) {
+				return nil
+			}
+			return err
+		}
+		values, err := h.values()
+		if err != nil {
+			return err
+		}
+		return v.save(context.WithoutCancel(ctx), sel, h.rec, values)
+	})
+}
+
+var errUnchanged = errors.New("latchbolt: nothing to write")
+
+func (v *storeVault) touch(ctx context.Context, seen map[selector]time.Time) error {
+	var errs []error
+	for sel, at := range seen {
+		err := v.alter(ctx, sel, func(h *heldSession) error {
+			if h == nil || !at.After(h.rec.seen) {
+				return errUnchanged
+			}
+			h.rec.seen = at
+			return nil
+		})
+		if !errors.Is(err, ErrCorrupt) { // a damaged one is not written again
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (v *storeVault) logout(ctx context.Context, t *Token) (user UserID, err error) {
+	if t.kind != tokenNative {
+		return 0, ctx.Err()
+	}
+	known := false
+	err = v.changing(t.sel, func() error {
+		h, err := v.find(ctx, t)
+		if err != nil || h == nil {
+			return err
+		}
+		known, user = true, h.rec.user
+		return v.remove(context.WithoutCancel(ctx), h.sel)
+	})
+	if err != nil {
+		return 0, err
+	}
+	if known && user != 0 {
+		v.e.auditLater(ctx, AuditEntry{Action: ActionLogout, User: user})
+	}
+	return user, nil
+}
+
+func (v *storeVault) list(ctx context.Context, id UserID) ([]Session, error) {
+	if err := v.index.build(ctx, v); err != nil {
+		return nil, err
+	}
+	st, err := v.e.userState(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if st == nil {
+		return nil, notFound("user", fmt.Sprint(id))
+	}
+	var all []Session
+	for _, sel := range v.index.of(id) {
+		h, err := v.load(ctx, sel)
+		if err != nil {
+			return nil, err
+		}
+		if h == nil || h.rec.user != id || h.rec.generation != st.generation ||
+			v.e.over(sel, h.rec, v.e.clock.now()) || v.e.backendNumber(h.rec.backend) < 0 {
+			continue
+		}
+		all = append(all, h.rec.public(sel))
+	}
+	slices.SortFunc(all, byUse)
+	return all, nil
+}
+
+func (v *storeVault) end(ctx context.Context, id SessionID) error {
+	sel := selector(id)
+	var user UserID
+	known := false
+	err := v.changing(sel, func() error {
+		h, err := v.load(ctx, sel)
+		if err != nil && !errors.Is(err, ErrCorrupt) || err == nil && h == nil {
+			return err
+		}
+		if known = true; h != nil {
+			user = h.rec.user
+		}
+		return v.remove(context.WithoutCancel(ctx), sel)
+	})
+	if err == nil && known {
+		v.e.auditLater(ctx, AuditEntry{Action: ActionSessionEnd, User: user})
+	}
+	return err
+}
+
+// endAll removes what the user's new generation made void already.
+func (v *storeVault) endAll(ctx context.Context, id UserID) {
+	ctx = context.WithoutCancel(ctx)
+	err := v.index.build(ctx, v)
+	if err == nil {
+		var st *userState
+		if st, err = v.e.userState(ctx, id); err == nil && st != nil {
+			v.prune(ctx, id, st.generation, -1)
+		}
+	}
+	if err != nil && !errors.Is(err, ErrClosed) {
+		v.e.log.Warn("latchbolt: sessions that ended were not removed from their store", "err", err)
+	}
+}
+
+func (v *storeVault) endOthers(ctx context.Context, t *Token) error {
+	if err := v.index.build(ctx, v); err != nil {
+		return err
+	}
+	h, _, err := v.living(ctx, t)
+	if err != nil || h.rec.user == 0 {
+		return err
+	}
+	write := context.WithoutCancel(ctx)
+	var errs []error
+	for _, sel := range v.index.of(h.rec.user) {
+		if sel != h.sel {
+			errs = append(errs, v.changing(sel, func() error { return v.remove(write, sel) }))
+		}
+	}
+	v.e.auditLater(ctx, AuditEntry{Action: ActionSessionsEnd, User: h.rec.user, Detail: "others"})
+	return errors.Join(errs...)
+}
+
+func (v *storeVault) changePassword(ctx context.Context, t *Token, change func(*Tx) (func(*sessionRecord), error)) (p Session, err error) {
+	if err := v.index.build(ctx, v); err != nil {
+		return Session{}, err
+	}
+	h, _, err := v.living(ctx, t)
+	if err != nil {
+		return Session{}, err
+	}
+	renew, err := v.e.changeOwn(ctx, h.rec, change)
+	if err != nil {
+		return Session{}, err
+	}
+	ctx = context.WithoutCancel(ctx)
+	err = v.changing(t.sel, func() error {
+		now, err := v.find(ctx, t)
+		if err != nil {
+			return err
+		}
+		if now == nil {
+			// It was ended since: so is the one that goes on from it.
+			renew(h.rec)
+			nt, err := v.e.newTokenFor(h.rec)
+			p = (&heldSession{sel: nt.sel, rec: h.rec}).shown(nt)
+			return err
+		}
+		values, err := now.values()
+		if err != nil {
+			return err
+		}
+		renew(now.rec)
+		h.rec.generation = now.rec.generation
+		p, err = v.replace(ctx, now, now.rec, values)
+		return err
+	})
+	if err != nil {
+		return Session{}, fmt.Errorf("latchbolt: the password was changed, but all sessions ended: %w", err)
+	}
+	v.prune(ctx, p.User, h.rec.generation, -1)
+	return p, nil
+}
+
+func (v *storeVault) values(ctx context.Context, t *Token) (*Values, error) {
+	h, _, err := v.living(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	data, err := h.values()
+	if err != nil {
+		return nil, err
+	}
+	return decodeValues(data)
+}
+
+// updateValues runs fn on what is stored, and again if that changed meanwhile:
+// fn may call the engine, so no lock is held.
+func (v *storeVault) updateValues(ctx context.Context, t *Token, fn func(*Values) error) (Token, error) {
+	for {
+		h, _, err := v.living(ctx, t)
+		if err != nil {
+			return *t, err
+		}
+		data, err := h.values()
+		if err != nil {
+			return *t, err
+		}
+		values, err := decodeValues(data)
+		if err != nil {
+			return *t, err
+		}
+		if err := fn(values); err != nil || !values.changed {
+			return *t, err
+		}
+		if data, err = values.encode(); err != nil {
+			return *t, err
+		}
+		stored := false
+		err = v.changing(t.sel, func() error {
+			now, _, err := v.livingNow(ctx, t)
+			if err != nil || !bytes.Equal(now.framed, h.framed) {
+				return err
+			}
+			stored = true
+			return v.save(context.WithoutCancel(ctx), now.sel, now.rec, data)
+		})
+		if err != nil || stored {
+			return *t, err
+		}
+	}
+}
+
+// sweep removes what is over. What stands under an hour that is over is removed
+// without a look, also if it belongs to another file.
+func (v *storeVault) sweep(ctx context.Context) (n int, err error) {
+	if err := v.index.build(ctx, v); err != nil {
+		return 0, err
+	}
+	now := v.e.clock.now()
+	hour := hourOf(now)
+	var errs []error
+	for _, sel := range v.index.due(now) {
+		if err := ctx.Err(); err != nil {
+			return n, fmt.Errorf("latchbolt: sweeping: %w", err)
+		}
+		if sel.hour() < hour {
+			v.index.drop(sel) // if it is still there, it is removed below
+			continue
+		}
+		errs = append(errs, v.changing(sel, func() error {
+			h, err := v.load(ctx, sel)
+			if err == nil && h == nil {
+				v.index.drop(sel) // the store lost it
+			}
+			if err != nil || h == nil || !v.e.over(sel, h.rec, now) {
+				return err
+			}
+			if err = v.drop(ctx, sel); err == nil {
+				n++
+			}
+			return err
+		}))
+	}
+	old, err := v.scan(ctx, func(sel selector) bool { return sel.hour() < hour })
+	errs = append(errs, err)
+	for _, sel := range old {
+		if err := ctx.Err(); err != nil {
+			return n, fmt.Errorf("latchbolt: sweeping: %w", err)
+		}
+		if err := v.drop(ctx, sel); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		n++
+	}
+	return n, errors.Join(errs...)
+}
+
+// drop removes a session that is over in any case.
+func (v *storeVault) drop(ctx context.Context, sel selector) error {
+	if err := v.store.Delete(ctx, SessionID(sel)); err != nil {
+		return storeFailed("deleting", err)
+	}
+	v.index.drop(sel)
+	v.e.denied.lift(denial{sessions: []selector{sel}})
+	return nil
+}
+
+// scan returns the selectors of all that is stored and that pick picks.
+func (v *storeVault) scan(ctx context.Context, pick func(selector) bool) (all []selector, err error) {
+	for id, err := range v.store.Scan(ctx) {
+		if err != nil {
+			return nil, storeFailed("scanning", err)
+		}
+		if pick(selector(id)) {
+			all = append(all, selector(id))
+		}
+	}
+	return all, nil
+}
+
+// A sessionIndex knows the stored sessions of one file by their users. It is
+// built once and then follows every change. The zero sessionIndex is not built.
+type sessionIndex struct {
+	mu    sync.Mutex // guards all below; taken inside the locks of sessions
+	built bool
+	all   map[selector]indexedSession
+	users map[UserID]map[selector]struct{}
+}
+
+type indexedSession struct {
+	user       UserID
+	generation uint32
+	created    int64 // nanoseconds since 1970
+	deadline   int64
+}
+
+// build reads all that is stored, unless that was done. Whoever changes the
+// index meanwhile waits.
+func (x *sessionIndex) build(ctx context.Context, v *storeVault) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.built {
+		return ctx.Err()
+	}
+	all, err := v.scan(ctx, func(selector) bool { return true })
+	if err != nil {
+		return err
+	}
+	for _, sel := range all {
+		h, err := v.load(ctx, sel)
+		switch {
+		case errors.Is(err, ErrCorrupt), errors.Is(err, ErrNewerFormat):
+			v.e.log.Warn("latchbolt: a stored session cannot be read", "session", SessionID(sel).String(), "err", err)
+		case err != nil:
+			return err
+		case h != nil:
+			x.noteLocked(sel, h.rec)
+		}
+	}
+	x.built = true
+	return nil
+}
+
+func (x *sessionIndex) note(sel selector, s *sessionRecord) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.noteLocked(sel, s)
+}
+
+func (x *sessionIndex) noteLocked(sel selector, s *sessionRecord) {
+	if x.all == nil {
+		x.all = make(map[selector]indexedSession)
+		x.users = make(map[UserID]map[selector]struct{})
+	}
+	x.all[sel] = indexedSession{s.user, s.generation, s.created.UnixNano(), s.deadline().UnixNano()}
+	if s.user == 0 {
+		return
+	}
+	if x.users[s.user] == nil {
+		x.users[s.user] = make(map[selector]struct{})
+	}
+	x.users[s.user][sel] = struct{}{}
+}
+
+func (x *sessionIndex) drop(sel selector) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	user := x.all[sel].user
+	delete(x.all, sel)
+	if own := x.users[user]; own != nil {
+		if delete(own, sel); len(own) == 0 {
+			delete(x.users, user)
+		}
+	}
+}
+
+// of returns the sessions of a user, dead or alive.
+func (x *sessionIndex) of(id UserID) []selector {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	all := make([]selector, 0, len(x.users[id]))
+	for sel := range x.users[id] {
+		all = append(all, sel)
+	}
+	return all
+}
+
+// surplus returns the sessions of a user that are of another generation, and
+// the oldest of the others that are too many; a negative limit is none.
+func (x *sessionIndex) surplus(id UserID, generation uint32, limit int) []selector {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var void, live []selector
+	for sel := range x.users[id] {
+		if x.all[sel].generation != generation {
+			void = append(void, sel)
+		} else {
+			live = append(live, sel)
+		}
+	}
+	if limit < 0 || len(live) <= limit {
+		return void
+	}
+	slices.SortFunc(live, func(a, b selector) int {
+		return cmp.Or(cmp.Compare(x.all[a].created, x.all[b].created), bytes.Compare(a[:], b[:]))
+	})
+	return append(void, live[:len(live)-limit]...)
+}
+
+// due returns the sessions whose deadline is over as far as was written.
+func (x *sessionIndex) due(now time.Time) []selector {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var all []selector
+	for sel, s := range x.all {
+		if s.deadline <= now.UnixNano() {
+			all = append(all, sel)
+		}
+	}
+	return all
+}
