@@ -184,7 +184,7 @@ func (tx *ReadTx) candidate(b PasswordBackend, name string) (candidate, error) {
 		return candidate{}, err
 	}
 	c := candidate{id: id, hash: u.hash}
-	d := tx.e.denied.user(id)
+	d := tx.denied(id)
 	c.allowed = (b.Inactive || !u.Inactive && !d.inactive) && !d.password
 	c.failed, err = tx.failed(id)
 	return c, err

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/latchbolt-go/latchbolt/internal/kv"
 )
@@ -400,7 +399,3 @@ func (c *cache) keepGroups(groups map[GroupID]*groupState, key string, union *un
 		c.unions[key] = union
 	}
 }
-
-// epochSeconds turns a time into the 32 bits that the tables keep: seconds
-// since 1970, good until 2106.
-func epochSeconds(t time.Time) uint32 { return uint32(min(max(t.Unix(), 0), 1<<32-1)) }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"math/rand/v2"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -687,5 +689,289 @@ func TestRevocationOfACallerWhoLeft(t *testing.T) {
 	}
 	if w.alive() {
 		t.Error("alive although the failure was the disk's")
+	}
+}
+
+// A cacheClock stands still until it is moved.
+type cacheClock struct{ nanos atomic.Int64 }
+
+func newCacheClock() *cacheClock {
+	c := &cacheClock{}
+	c.nanos.Store(time.Now().Truncate(time.Second).UnixNano())
+	return c
+}
+
+func (c *cacheClock) now() time.Time          { return time.Unix(0, c.nanos.Load()) }
+func (c *cacheClock) advance(d time.Duration) { c.nanos.Add(int64(d)) }
+
+// TestUseGoesIntoTheFileBehindAReader writes the last use of a session and forgets it in memory,
+// after a reader took a state without it and before the reader asked memory.
+func TestUseGoesIntoTheFileBehindAReader(t *testing.T) {
+	clock := newCacheClock()
+	w := newCacheWorld(t, Config{SessionIdle: 10 * time.Second, Clock: clock.now})
+	clock.advance(8 * time.Second)
+	if !w.alive() {
+		t.Fatal("not alive")
+	}
+	clock.advance(4 * time.Second) // too late, but for the use 4 s ago
+	for what, ask := range map[string]func() error{
+		"SessionUser": func() error { _, err := w.e.SessionUser(w.ctx, w.token); return err },
+		"Session":     func() error { _, err := w.e.Session(w.ctx, w.token); return err },
+	} {
+		w.chill()
+		w.store.on(atSnapshot, func() { w.must(w.e.flushTouched(w.ctx)) })
+		if err := ask(); err != nil || w.store.pending() {
+			t.Errorf("%s: %v; went to the file: %v", what, err, !w.store.pending())
+		}
+	}
+}
+
+// TestDenialIsLiftedBehindAReader writes what was in force in memory only, after a
+// reader took a state without it and before the reader asked memory.
+func TestDenialIsLiftedBehindAReader(t *testing.T) {
+	for _, r := range cacheRevocations[:11] {
+		if r.name == "Renew" || r.name == "SetExpiry" || r.name == "Login in place of it" || r.name == "ChangePassword" {
+			continue
+		}
+		for _, p := range []hookPoint{atSnapshot, atRead} {
+			t.Run(r.name+" at the reader's "+hookNames[p], func(t *testing.T) {
+				w := newCacheWorld(t, Config{})
+				w.must(toUser(w))
+				w.store.failing(kv.ErrFull)
+				if err := r.take(w); !errors.Is(err, ErrFull) {
+					t.Fatalf("on a full disk: %v", err)
+				}
+				for what, ask := range map[string]func() bool{
+					"SessionUser": w.alive,
+					"Session":     func() bool { _, err := w.e.Session(w.ctx, w.token); return err == nil },
+					"Identity":    func() bool { _, err := w.e.Identity(w.ctx, w.user); return err == nil },
+					"HasPerm":     w.has,
+				} {
+					if (what == "Identity" || what == "HasPerm") && r.name != "deactivation" && r.name != "DeleteUser" {
+						continue
+					}
+					w.chill()
+					w.store.on(p, func() {
+						w.store.failing(nil)
+						_ = r.take(w) // the user is gone the second time
+					})
+					if ask() {
+						t.Errorf("%s: let in by an old state", what)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestIdleIsTheSameInMemory uses sessions with idle times around what is noted, from
+// memory and from the file.
+func TestIdleIsTheSameInMemory(t *testing.T) {
+	for _, idle := range []time.Duration{2 * time.Second, 10 * time.Second, 59 * time.Second, 61 * time.Second, 10 * time.Minute, time.Hour} {
+		clock := newCacheClock()
+		w := newCacheWorld(t, Config{SessionIdle: idle, Clock: clock.now, CacheUsers: 4})
+		cached, read := w.token, w.other
+		if !w.alive() {
+			t.Fatal("not alive")
+		}
+		ask := func(tok Token, kept bool) bool {
+			if w.token = tok; !kept {
+				w.e.cache.mu.Lock()
+				w.e.cache.sessions.remove(tok.sel)
+				w.e.cache.mu.Unlock()
+			}
+			return w.alive()
+		}
+		for i := range 400 {
+			step := idle * time.Duration(i*7919%100) / 112 // within nine tenths, which never ends it
+			clock.advance(step)
+			a, b := ask(cached, true), ask(read, false)
+			if !a || !b {
+				t.Fatalf("idle time %v: after %v from memory %v, from the file %v", idle, step, a, b)
+			}
+		}
+		var hit sessionHit
+		if now := w.e.clock.nanos(); w.e.cache.sessions.lookup(&cached, now, &hit) && hit.due(now) {
+			t.Errorf("idle time %v: a use is noted again and again", idle)
+		}
+		for range 8 {
+			clock.advance(idle / 8)
+			w.token = cached
+			if now := w.e.clock.nanos(); w.e.cache.sessions.lookup(&cached, now, new(sessionHit)) {
+				if _, err := w.e.Session(w.ctx, cached); err != nil {
+					t.Errorf("idle time %v: alive in memory alone: %v", idle, err)
+				}
+			}
+		}
+		if ask(cached, true) || ask(read, false) {
+			t.Errorf("idle time %v: alive after it", idle)
+		}
+	}
+}
+
+// tableToken makes the nth token, in which everything follows from n.
+func tableToken(n uint64) (tok Token, rec *sessionRecord) {
+	rng := rand.New(rand.NewPCG(n, n))
+	for i := range tok.sel {
+		tok.sel[i] = byte(rng.Uint32())
+	}
+	for i := range tok.ver {
+		tok.ver[i] = byte(rng.Uint32())
+	}
+	tok.kind = tokenNative
+	return tok, &sessionRecord{user: UserID(n%5 + 1), generation: uint32(n * 7), seen: time.Unix(int64(n), 0),
+		expires: time.Unix(1e9+int64(n), 0)}
+}
+
+// wantHit fails the test if a hit is not of the nth token.
+func wantHit(t *testing.T, hit *sessionHit, n uint64) {
+	t.Helper()
+	if hit.user != UserID(n%5+1) || hit.gen != uint32(n*7) || hit.cell != uint32(n*3) || hit.backend != uint8(n) || hit.seen != int64(n)*1e9 {
+		t.Errorf("session %d: a hit of another: %+v", n, *hit)
+	}
+}
+
+// TestSessionTable compares tables of many bounds with a map.
+func TestSessionTable(t *testing.T) {
+	for _, limit := range []int{1, 2, 4, 16, 100, 3000} {
+		var table sessionTable
+		table.init(limit)
+		in := make(map[uint64]bool) // inserted and not removed; it may have been pushed out
+		rng := rand.New(rand.NewPCG(1, uint64(limit)))
+		found, pushed := 0, 0
+		for range 20_000 {
+			n := rng.Uint64N(uint64(2*limit + 3))
+			tok, rec := tableToken(n)
+			switch rng.IntN(16) {
+			case 0, 1, 2, 3, 4, 5:
+				table.insert(&tok, rec, uint32(n*3), uint8(n))
+				in[n] = true
+				if !table.lookup(&tok, 0, new(sessionHit)) {
+					t.Fatalf("limit %d: session %d is not there right after it was inserted", limit, n)
+				}
+			case 6:
+				table.remove(tok.sel)
+				delete(in, n)
+			case 7:
+				if rng.IntN(limit+3) == 0 {
+					table.removeUser(rec.user)
+					maps.DeleteFunc(in, func(m uint64, _ bool) bool { return UserID(m%5+1) == rec.user })
+				}
+			default:
+				var hit sessionHit
+				if ok := table.lookup(&tok, 0, &hit); ok && !in[n] {
+					t.Fatalf("limit %d: session %d is there although it was removed", limit, n)
+				} else if ok {
+					found++
+					wantHit(t, &hit, n)
+				} else if in[n] {
+					pushed++
+				}
+				if tok.ver[31] ^= 1; table.lookup(&tok, 0, &hit) {
+					t.Fatal("a hit with a wrong secret")
+				}
+			}
+			a := table.slots.Load()
+			if table.count > limit || int(a.mask+1) > max(8*limit, probes) {
+				t.Fatalf("limit %d: %d sessions in %d slots", limit, table.count, a.mask+1)
+			}
+		}
+		occupied := 0
+		for a, n := table.slots.Load(), uint64(0); n <= a.mask; n++ {
+			if a.slot(n)[wordSelLow].Load() != 0 {
+				occupied++
+			}
+		}
+		if occupied != table.count {
+			t.Errorf("limit %d: %d slots are in use, counted %d", limit, occupied, table.count)
+		}
+		if found == 0 || pushed == 0 {
+			t.Errorf("limit %d: found %d, pushed out %d: this tests nothing", limit, found, pushed)
+		}
+	}
+}
+
+// TestHitsGoStale takes hits and lets everything happen to their slots that can.
+func TestHitsGoStale(t *testing.T) {
+	tok, rec := tableToken(1)
+	other, otherRec := tableToken(2)
+	for name, change := range map[string]func(*sessionTable){
+		"removed":              func(s *sessionTable) { s.remove(tok.sel) },
+		"removed and put back": func(s *sessionTable) { s.remove(tok.sel); s.insert(&tok, rec, 3, 1) },
+		"put again":            func(s *sessionTable) { s.insert(&tok, rec, 3, 1) },
+		"removed by user":      func(s *sessionTable) { s.removeUser(rec.user) },
+		"pushed out":           func(s *sessionTable) { s.limit = 1; s.insert(&other, otherRec, 6, 2) },
+		"grown":                func(s *sessionTable) { s.grow() },
+		"grown, then removed":  func(s *sessionTable) { s.grow(); s.remove(tok.sel) },
+		"cleared":              func(s *sessionTable) { s.clear() },
+	} {
+		var table sessionTable
+		table.init(100)
+		table.insert(&tok, rec, 3, 1)
+		var hit sessionHit
+		if !table.lookup(&tok, 0, &hit) || !table.still(&hit) {
+			t.Fatal("no hit")
+		}
+		change(&table)
+		if table.still(&hit) {
+			t.Errorf("%s: the hit still counts", name)
+		}
+		before := hit.slot[wordSeen].Load()
+		if table.noted(&hit, 1<<60); hit.slot[wordSeen].Load() != before {
+			t.Errorf("%s: a use was noted in a slot of another", name)
+		}
+	}
+	// A slot that is being written to is no hit, and one that changed hands
+	// while its words were read is none either.
+	var table sessionTable
+	table.init(100)
+	table.insert(&tok, rec, 3, 1)
+	var hit sessionHit
+	table.lookup(&tok, 0, &hit)
+	if hit.slot[wordSeq].Add(1); table.lookup(&tok, 0, new(sessionHit)) {
+		t.Error("a hit in the middle of a write")
+	}
+}
+
+// TestSessionTableReaders reads a table without a lock while it changes as much as it can.
+func TestSessionTableReaders(t *testing.T) {
+	const sessions = 48
+	var table sessionTable
+	table.init(12)
+	var stop atomic.Bool
+	var hits atomic.Int64
+	var readers sync.WaitGroup
+	for r := range 4 {
+		readers.Go(func() {
+			for i := uint64(r); !stop.Load(); i++ {
+				n := i * 31 % sessions
+				tok, _ := tableToken(n)
+				var hit sessionHit
+				if table.lookup(&tok, 0, &hit) {
+					wantHit(t, &hit, n)
+					hits.Add(1)
+				}
+			}
+		})
+	}
+	rng := rand.New(rand.NewPCG(3, 4))
+	for i := 0; i < 20_000 || hits.Load() < 10_000 && i < 2_000_000; i++ {
+		n := rng.Uint64N(sessions)
+		tok, rec := tableToken(n)
+		switch rng.IntN(64) {
+		case 0:
+			table.clear()
+		case 1, 2:
+			table.removeUser(rec.user)
+		case 3, 4, 5, 6, 7, 8:
+			table.remove(tok.sel)
+		default:
+			table.insert(&tok, rec, uint32(n*3), uint8(n))
+		}
+	}
+	stop.Store(true)
+	readers.Wait()
+	if hits.Load() == 0 {
+		t.Error("no reader found anything: this tests nothing")
 	}
 }

@@ -45,6 +45,12 @@ func (d *denials) user(id UserID) userDenial {
 	return d.users[id]
 }
 
+// denied is what is in force of a user in memory only.
+func (tx *ReadTx) denied(id UserID) userDenial {
+	tx.memory = true
+	return tx.e.denied.user(id)
+}
+
 func (d *denials) deactivated(id UserID) bool { return d.user(id).inactive }
 
 // session reports whether a session was ended in memory only.
@@ -120,7 +126,10 @@ func (e *Engine) revoke(ctx context.Context, fn func(*Tx) error, what func() den
 	})
 	switch {
 	case err == nil:
-		e.denied.lift(what())
+		if e.denied.n.Load() != 0 {
+			e.forgotten.Add(1) // before it is out of memory
+			e.denied.lift(what())
+		}
 	case sound && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) &&
 		!errors.Is(err, ErrClosed) && !errors.Is(err, ErrNested):
 		// A context that ended since does not matter: it is not what the write failed for.

@@ -36,6 +36,7 @@ type Engine struct {
 	ownFirst      bool // the engine's grants are asked for before any PermBackend
 	throttle      throttle
 	touched       touched
+	forgotten     atomic.Uint64 // how often something went out of memory since the file says it
 	backlog       backlog
 	vault         sessionVault // where sessions live, if not in the file
 	sweeper       sweeper
@@ -285,10 +286,20 @@ func (e *Engine) view(ctx context.Context, fn func(*ReadTx) error) error {
 }
 
 func (e *Engine) viewRev(ctx context.Context, fn func(*ReadTx) error) (kv.Rev, error) {
-	rev, err := e.store.View(ctx, func(r kv.Reader) error {
-		return fn(&ReadTx{e: e, r: r, ctx: ctx, now: e.clock.now()})
-	})
-	return rev, fromStore(err)
+	for {
+		forgotten := e.forgotten.Load()
+		tx := &ReadTx{e: e, ctx: ctx}
+		rev, err := e.store.View(ctx, func(r kv.Reader) error {
+			tx.r, tx.now = r, e.clock.now()
+			return fn(tx)
+		})
+		// What fn did not find in memory may have gone into the file behind
+		// this state's back. Only functions of our own ask for it; they can run twice.
+		if tx.memory && e.forgotten.Load() != forgotten {
+			continue
+		}
+		return rev, fromStore(err)
+	}
 }
 
 // update is the only way to the store's Update: it fences the cache before the

@@ -385,6 +385,7 @@ func (e *Engine) loading(ctx context.Context, fn func(*stateLoader) (*userState,
 	for {
 		var l *stateLoader
 		var st *userState
+		forgotten := e.forgotten.Load()
 		rev, err := e.viewRev(ctx, func(tx *ReadTx) (err error) {
 			l = &stateLoader{tx: tx, c: c}
 			st, err = fn(l)
@@ -398,6 +399,9 @@ func (e *Engine) loading(ctx context.Context, fn func(*stateLoader) (*userState,
 			continue
 		}
 		l.keep(e, st, rev)
+		if e.forgotten.Load() != forgotten {
+			continue // as in viewRev: finishState asked for what is in memory
+		}
 		return rev, nil
 	}
 }

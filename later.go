@@ -90,7 +90,9 @@ func (e *Engine) noteSeen(sel selector, at time.Time) {
 	if t.seen == nil {
 		t.seen = make(map[selector]time.Time)
 	}
-	t.seen[sel] = at
+	if at.After(t.seen[sel]) {
+		t.seen[sel] = at
+	}
 	switch {
 	case t.timer == nil:
 		t.timer = time.AfterFunc(touchDelay, e.writeTouched)
@@ -113,7 +115,13 @@ func (e *Engine) lastSeen(sel selector, stored time.Time) time.Time {
 // writeTouched runs when the timer fires.
 func (e *Engine) writeTouched() {
 	defer e.recovered("writing the last use of sessions")
+	e.touched.mu.Lock()
+	if e.touched.off {
+		e.touched.mu.Unlock()
+		return
+	}
 	e.background.Add(1)
+	e.touched.mu.Unlock()
 	defer e.background.Done()
 	if err := e.flushTouched(context.Background()); err != nil && !errors.Is(err, ErrClosed) {
 		e.log.Warn("latchbolt: the last use of sessions was not written", "err", err)
@@ -141,6 +149,7 @@ func (e *Engine) flushTouched(ctx context.Context) error {
 		}
 		t.mu.Lock()
 		defer t.mu.Unlock()
+		e.forgotten.Add(1)
 		for sel, at := range part {
 			if t.seen[sel].Equal(at) { // not used again meanwhile
 				delete(t.seen, sel)

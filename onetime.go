@@ -137,7 +137,7 @@ func (tx *ReadTx) goodToken(t *Token, purpose string) (*tokenRecord, *userRecord
 		return nil, nil, err
 	}
 	state, err := accountState(u)
-	if err != nil || !equalDigest(&state, &k.state) || u.Inactive || tx.e.denied.deactivated(u.ID) {
+	if err != nil || !equalDigest(&state, &k.state) || u.Inactive || tx.denied(u.ID).inactive {
 		return nil, nil, errors.Join(ErrToken, err)
 	}
 	return k, u, nil

@@ -164,9 +164,10 @@ func (tx *ReadTx) sessionByToken(t *Token) (selector, *sessionRecord, error) {
 
 // over reports whether a session is dead by itself: expired, idle for too long, or of
 // another epoch of the file.
-func (e *Engine) over(sel selector, s *sessionRecord, now time.Time) bool {
-	s.seen = e.lastSeen(sel, s.seen)
-	return !now.Before(s.deadline()) || s.epoch != e.epoch.Load() || e.denied.session(sel, s)
+func (tx *ReadTx) over(sel selector, s *sessionRecord) bool {
+	tx.memory = true
+	s.seen = tx.e.lastSeen(sel, s.seen)
+	return !tx.now.Before(s.deadline()) || s.epoch != tx.e.epoch.Load() || tx.e.denied.session(sel, s)
 }
 
 // backendNumber finds a backend by the name that a session remembers, or returns -1.
@@ -194,7 +195,8 @@ func (e *Engine) SessionUser(ctx context.Context, t Token) (Identity, error) {
 	if !e.cache.off {
 		now := e.clock.nanos()
 		var hit sessionHit
-		if e.cache.sessions.lookup(&t, now, &hit) {
+		// A use of a session that was brought over is noted under a key that only the file knows.
+		if e.cache.sessions.lookup(&t, now, &hit) && (t.kind == tokenNative || !hit.due(now)) {
 			if hit.cell == noCell {
 				e.used(&t, &hit, now)
 				return Identity{}, nil
@@ -214,16 +216,26 @@ func (e *Engine) SessionUser(ctx context.Context, t Token) (Identity, error) {
 	return e.sessionUserCold(ctx, &cold)
 }
 
-// used notes the use of a session, once a second in memory and once a minute for the file.
+// used notes the use of a session, and of its user's place in the cache.
 func (e *Engine) used(t *Token, hit *sessionHit, now int64) {
 	if hit.cell != noCell {
 		if c := e.cache.users.cell(hit.cell); !c.used.Load() {
 			c.used.Store(true)
 		}
 	}
-	if hit.touch(now) && t.kind == tokenNative {
-		e.noteSeen(t.sel, time.Unix(0, now))
+	if hit.due(now) {
+		e.noteHit(t.sel, *hit, now)
 	}
+}
+
+// noteHit notes the use of a cached session, in that order: what the table says, the file
+// says too, however soon the session is pushed out of the table.
+func (e *Engine) noteHit(sel selector, hit sessionHit, now int64) {
+	now -= now % int64(time.Microsecond) // as it is stored
+	e.noteSeen(sel, time.Unix(0, now))
+	e.cache.mu.Lock()
+	defer e.cache.mu.Unlock()
+	e.cache.sessions.noted(&hit, now)
 }
 
 // sessionUserCold asks the file.
@@ -237,10 +249,17 @@ func (e *Engine) sessionUserCold(ctx context.Context, t *Token) (Identity, error
 	var sel selector
 	var s *sessionRecord
 	var st *userState
+	var now time.Time
 	rev, err := e.loading(ctx, func(l *stateLoader) (_ *userState, err error) {
 		st = nil
-		if sel, s, err = l.tx.sessionByToken(t); err != nil || s == nil || s.user == 0 {
+		if sel, s, err = l.tx.sessionByToken(t); err != nil || s == nil {
 			return nil, err
+		}
+		if now = l.tx.now; l.tx.over(sel, s) {
+			s = nil
+		}
+		if s == nil || s.user == 0 {
+			return nil, nil
 		}
 		var fresh *userState
 		st, fresh, err = l.user(s.user)
@@ -249,23 +268,23 @@ func (e *Engine) sessionUserCold(ctx context.Context, t *Token) (Identity, error
 	if err != nil {
 		return Identity{}, err
 	}
-	now := e.clock.now()
-	if s == nil || e.over(sel, s, now) {
+	if s == nil {
 		return Identity{}, ErrNoSession
 	}
-	if now.Sub(s.seen) >= seenEvery*time.Second {
-		s.seen = now
-		if t.kind == tokenNative {
-			e.noteSeen(sel, now)
-		}
+	b, ok := 0, true
+	if s.user != 0 {
+		b, ok = e.admits(s, st)
+	}
+	if !ok {
+		return Identity{}, ErrNoSession
+	}
+	if noteDue(now.Sub(s.seen), s.idle) {
+		s.seen = now.Truncate(time.Microsecond) // as it is stored
+		e.noteSeen(sel, s.seen)
 	}
 	if s.user == 0 {
 		e.cache.keepSession(t, s, sel, nil, 0, rev)
 		return Identity{}, nil
-	}
-	b, ok := e.admits(s, st)
-	if !ok {
-		return Identity{}, ErrNoSession
 	}
 	e.cache.keepSession(t, s, sel, st, b, rev)
 	return Identity{&st.idents[b]}, nil
@@ -512,7 +531,7 @@ func (tx *Tx) takeOver(prev *Token, user UserID) ([]byte, error) {
 		return nil, err
 	}
 	var values []byte
-	if !tx.e.over(sel, s, tx.now) && (s.user == 0 || s.user == user && tx.sameGeneration(s)) {
+	if !tx.over(sel, s) && (s.user == 0 || s.user == user && tx.sameGeneration(s)) {
 		if values, err = tx.values(sel); err != nil {
 			return nil, err
 		}
@@ -571,7 +590,7 @@ func (tx *Tx) mayLogin(id Identity) error {
 	}
 	var u userRecord
 	decodeUserHead(&body, &u)
-	if !ok || u.generation != id.p.st.generation || u.Inactive && !id.p.allowed || tx.e.denied.deactivated(id.ID()) {
+	if !ok || u.generation != id.p.st.generation || u.Inactive && !id.p.allowed || tx.denied(id.ID()).inactive {
 		return ErrCredentials
 	}
 	return nil
@@ -622,7 +641,7 @@ func (tx *ReadTx) living(t *Token) (selector, *sessionRecord, error) {
 	if err != nil {
 		return sel, nil, err
 	}
-	if s == nil || tx.e.over(sel, s, tx.now) {
+	if s == nil || tx.over(sel, s) {
 		return sel, nil, ErrNoSession
 	}
 	if s.user == 0 {
@@ -634,7 +653,7 @@ func (tx *ReadTx) living(t *Token) (selector, *sessionRecord, error) {
 	}
 	b := tx.e.backendNumber(s.backend)
 	if err != nil || b < 0 || u.generation != s.generation ||
-		(u.Inactive || tx.e.denied.deactivated(u.ID)) && !allowsInactive(tx.e.backends[b]) {
+		(u.Inactive || tx.denied(u.ID).inactive) && !allowsInactive(tx.e.backends[b]) {
 		return sel, nil, ErrNoSession
 	}
 	return sel, s, nil
@@ -845,7 +864,7 @@ func (tx *ReadTx) livingOf(id UserID) ([]Session, error) {
 	}
 	var all []Session
 	for _, s := range stored {
-		if s.generation != u.generation || tx.e.over(s.sel, s.sessionRecord, tx.now) || tx.e.backendNumber(s.backend) < 0 {
+		if s.generation != u.generation || tx.over(s.sel, s.sessionRecord) || tx.e.backendNumber(s.backend) < 0 {
 			continue
 		}
 		all = append(all, s.public(s.sel))

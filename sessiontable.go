@@ -21,8 +21,9 @@ import (
 // and compares all of them, in constant time. What that gives away to somebody
 // who can read the memory of the process is in docs/SECURITY.md.
 type sessionTable struct {
-	limit int // most sessions
-	count int // guarded by cache.mu
+	limit int    // most sessions
+	count int    // guarded by cache.mu
+	hand  uint64 // where the search for a victim goes on; guarded by cache.mu
 	slots atomic.Pointer[slotArray]
 }
 
@@ -42,7 +43,7 @@ const (
 	_
 	_
 	wordExpires // nanoseconds since 1970
-	wordSeen    // last use, and the last use that was noted for the file, in seconds
+	wordSeen    // the last use that was noted for the file, in nanoseconds since 1970
 	wordLimits  // idle time in seconds, generation of the user
 	wordOwner   // cell of the user, number of the backend
 	wordUser
@@ -50,8 +51,8 @@ const (
 )
 
 const (
-	minSlots = 1 << 8
 	probes   = 8 // slots that a session may stand in
+	minSlots = probes
 )
 
 func (t *sessionTable) init(limit int) {
@@ -83,6 +84,8 @@ type sessionHit struct {
 	cell    uint32
 	backend uint8
 	gen     uint32
+	seen    int64
+	idle    time.Duration
 }
 
 // lookup finds the living session of a token at a time in nanoseconds.
@@ -109,13 +112,14 @@ func (t *sessionTable) lookup(tok *Token, now int64, hit *sessionHit) bool {
 		if diff != 0 || now >= int64(s[wordExpires].Load()) {
 			return false
 		}
-		seen, limits := s[wordSeen].Load(), s[wordLimits].Load()
-		if idle := limits >> 32; idle != 0 && uint64(now)/uint64(time.Second) >= seen>>32+idle {
+		seen, limits := int64(s[wordSeen].Load()), s[wordLimits].Load()
+		idle := time.Duration(limits>>32) * time.Second
+		if idle != 0 && now >= seen+int64(idle) {
 			return false
 		}
 		owner := s[wordOwner].Load()
 		*hit = sessionHit{slot: s, array: a, seq: seq, user: UserID(s[wordUser].Load()),
-			cell: uint32(owner >> 32), backend: uint8(owner), gen: uint32(limits)}
+			cell: uint32(owner >> 32), backend: uint8(owner), gen: uint32(limits), seen: seen, idle: idle}
 		// The selector is read again with the rest: the slot may have changed hands.
 		return seq&1 == 0 && s[wordSelLow].Load() == low && t.still(hit)
 	}
@@ -127,25 +131,29 @@ func (t *sessionTable) still(hit *sessionHit) bool {
 	return hit.slot[wordSeq].Load() == hit.seq && t.slots.Load() == hit.array
 }
 
-// touch notes that a session was used, and reports whether the file should be told.
-func (hit *sessionHit) touch(now int64) bool {
-	w := &hit.slot[wordSeen]
-	sec := uint64(now) / uint64(time.Second)
-	old := w.Load()
-	seen, noted := old>>32, old&(1<<32-1)
-	if sec <= seen {
-		return false
+// noteEvery is how much use of one session makes one write. What was not noted does
+// not count, in memory as in the file, so that both give the same answers.
+const noteEvery = time.Minute
+
+// noteDue reports whether a use of a session is to be noted, after the time since the last one
+// that was. A session with a short idle time has it noted more often, or it would end while
+// it is in use.
+func noteDue(since, idle time.Duration) bool {
+	if idle > 0 {
+		return since >= min(noteEvery, idle/10)
 	}
-	tell := sec >= noted+seenEvery
-	if tell {
-		noted = sec
-	}
-	// If another request was quicker, it noted the same.
-	return w.CompareAndSwap(old, sec<<32|noted) && tell
+	return since >= noteEvery
 }
 
-// seenEvery is how many seconds of use of one session make one write.
-const seenEvery = 60
+// due reports whether the use that made the hit is to be noted.
+func (hit *sessionHit) due(now int64) bool { return noteDue(time.Duration(now-hit.seen), hit.idle) }
+
+// noted puts a use into the table that the file is going to be told of. cache.mu is held.
+func (t *sessionTable) noted(hit *sessionHit, now int64) {
+	if t.still(hit) && int64(hit.slot[wordSeen].Load()) < now {
+		hit.slot[wordSeen].Store(uint64(now))
+	}
+}
 
 // writeSlot fills a slot. cache.mu is held.
 func writeSlot(s []atomic.Uint64, words *[slotWords]uint64) {
@@ -168,8 +176,7 @@ func (t *sessionTable) insert(tok *Token, rec *sessionRecord, cell uint32, backe
 		w[wordSecret+i] = binary.LittleEndian.Uint64(tok.ver[8*i:])
 	}
 	w[wordExpires] = uint64(rec.expires.UnixNano())
-	seen := uint64(epochSeconds(rec.seen))
-	w[wordSeen] = seen<<32 | seen
+	w[wordSeen] = uint64(rec.seen.UnixNano())
 	w[wordLimits] = uint64(rec.idle/time.Second)<<32 | uint64(rec.generation)
 	w[wordOwner] = uint64(cell)<<32 | uint64(backend)
 	w[wordUser] = uint64(rec.user)
@@ -179,6 +186,9 @@ func (t *sessionTable) insert(tok *Token, rec *sessionRecord, cell uint32, backe
 
 // place finds a slot: a free one, one more after growing, or that of another session.
 func (t *sessionTable) place(w *[slotWords]uint64) {
+	if t.count >= t.limit {
+		t.evict()
+	}
 	for {
 		a := t.slots.Load()
 		if s := a.free(w[wordSelLow]); s != nil {
@@ -186,10 +196,24 @@ func (t *sessionTable) place(w *[slotWords]uint64) {
 			t.count++
 			return
 		}
-		if t.count >= t.limit || !t.grow() {
+		if !t.grow() {
 			// Any of the slots will do: all of them were inserted by somebody with a
 			// good token, and a session that is pushed out costs one read of the file.
 			writeSlot(a.slot(w[wordSelLow]+rand.Uint64N(probes)), w)
+			return
+		}
+	}
+}
+
+// evict takes one session out, of a table that is not empty. The places are
+// random already, so the next one round is as good as any.
+func (t *sessionTable) evict() {
+	a := t.slots.Load()
+	for range a.mask + 1 {
+		t.hand++
+		if s := a.slot(t.hand); s[wordSelLow].Load() != 0 {
+			writeSlot(s, new([slotWords]uint64))
+			t.count--
 			return
 		}
 	}
@@ -208,7 +232,7 @@ func (a *slotArray) free(low uint64) []atomic.Uint64 {
 // grow doubles the table. It reports false if there is no sense in that.
 func (t *sessionTable) grow() bool {
 	old := t.slots.Load()
-	if n := old.mask + 1; n >= 4*uint64(t.limit) && n > minSlots {
+	if old.mask+1 >= 4*uint64(t.limit) {
 		return false
 	}
 	bigger := newSlots(2 * (old.mask + 1))

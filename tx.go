@@ -19,6 +19,8 @@ type ReadTx struct {
 	r   kv.Reader
 	ctx context.Context
 	now time.Time
+
+	memory bool // fn asked for what is in memory until the file says it
 }
 
 // A Tx reads and changes the file in one transaction: all of it happens or
