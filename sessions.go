@@ -166,8 +166,12 @@ func (tx *ReadTx) sessionByToken(t *Token) (selector, *sessionRecord, error) {
 // another epoch of the file.
 func (tx *ReadTx) over(sel selector, s *sessionRecord) bool {
 	tx.memory = true
-	s.seen = tx.e.lastSeen(sel, s.seen)
-	return !tx.now.Before(s.deadline()) || s.epoch != tx.e.epoch.Load() || tx.e.denied.session(sel, s)
+	return tx.e.over(sel, s, tx.now)
+}
+
+func (e *Engine) over(sel selector, s *sessionRecord, now time.Time) bool {
+	s.seen = e.lastSeen(sel, s.seen)
+	return !now.Before(s.deadline()) || s.epoch != e.epoch.Load() || e.denied.session(sel, s)
 }
 
 // backendNumber finds a backend by the name that a session remembers, or returns -1.

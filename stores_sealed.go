@@ -339,7 +339,7 @@ func (v *sealedVault) updateValues(ctx context.Context, t *Token, fn func(*Value
 		return *t, err
 	}
 	now := v.e.clock.now()
-	if !values.changed && now.Sub(h.rec.seen) < seenEvery*time.Second {
+	if !values.changed && !noteDue(now.Sub(h.rec.seen), h.rec.idle) {
 		return *t, nil
 	}
 	if values.changed {

@@ -146,7 +146,7 @@ func (v *storeVault) sessionUser(ctx context.Context, t *Token) (Identity, error
 	if err != nil {
 		return Identity{}, err
 	}
-	if now := v.e.clock.now(); now.Sub(h.rec.seen) >= seenEvery*time.Second {
+	if now := v.e.clock.now(); noteDue(now.Sub(h.rec.seen), h.rec.idle) {
 		v.e.noteSeen(h.sel, now)
 	}
 	return id, nil
