@@ -105,7 +105,7 @@ type Hasher interface {
 	// weaker than what Hash makes. It is never true for a stronger one.
 	Outdated(encoded string) bool
 	// Work returns the work of verifying any password against encoded, in units of one iteration
-	// of PBKDF2-HMAC-SHA256, and at least 1. It does no work of that order itself. Every failed login is
+	// of PBKDF2-HMAC-SHA256, at least 1 and at most 200,000,000 (half a minute or so). It does no work of that order itself. Every failed login is
 	// made to cost the same, so a wrong answer here tells users apart by time.
 	Work(encoded string) (units int64, err error)
 }

@@ -419,6 +419,7 @@ func TestHashConfigRefused(t *testing.T) {
 		{"no name", hashConfig{Hashers: []Hasher{namedHasher{""}}}},
 		{"hash without its name", hashConfig{Hashers: []Hasher{namedHasher{"other"}}}},
 		{"no work", hashConfig{Hashers: []Hasher{ownHasher{}}}},
+		{"work without end", hashConfig{Hashers: []Hasher{ownHasher{work: 1 << 40}}}},
 		{"short pepper", hashConfig{Hashers: []Hasher{cheap}, Peppers: []Pepper{{ID: 1, Key: key[:31]}}}},
 		{"pepper 0", hashConfig{Hashers: []Hasher{cheap}, Peppers: []Pepper{{Key: key}}}},
 		{"pepper twice", hashConfig{Hashers: []Hasher{cheap}, Peppers: []Pepper{{ID: 1, Key: key}, {ID: 1, Key: key}}}},
@@ -634,6 +635,31 @@ func TestSlotsContext(t *testing.T) {
 		}
 		if _, err := p.hash(ended, "right"); !errors.Is(err, context.Canceled) {
 			t.Errorf("%v", err)
+		}
+	})
+}
+
+// TestGateRace: who is let in at the moment in which the context ends gives the place back.
+func TestGateRace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := gate{free: 1, room: 1}
+		for range 200 {
+			if err := g.enter(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(context.Background())
+			go func() {
+				if g.enter(ctx) == nil {
+					g.leave()
+				}
+			}()
+			synctest.Wait()
+			cancel()
+			g.leave()
+			synctest.Wait()
+			if g.free != 1 || len(g.queue) != 0 {
+				t.Fatalf("%d places free, %d wait", g.free, len(g.queue))
+			}
 		}
 	})
 }

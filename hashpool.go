@@ -156,7 +156,7 @@ func (p *hashPool) measure() error {
 
 // setCeiling tells what the dearest hash in the file costs. 0 means that it is not
 // above the preferred hasher's.
-func (p *hashPool) setCeiling(units int64) { p.ceiling.Store(max(units, 0)) }
+func (p *hashPool) setCeiling(units int64) { p.ceiling.Store(min(max(units, 0), pwhash.MaxUnits)) }
 
 // preferredCost returns the units for a hash of the preferred hasher.
 func (p *hashPool) preferredCost() int64 { return p.unitCost }
@@ -359,7 +359,7 @@ func ownVerify(h Hasher, password, encoded string) (ok bool, err error) {
 func ownWork(h Hasher, encoded string) (units int64, err error) {
 	defer recoverHasher(&err)
 	units, err = h.Work(encoded)
-	if err == nil && units < 1 {
+	if err == nil && (units < 1 || units > pwhash.MaxUnits) {
 		err = fmt.Errorf("latchbolt: the hasher says that a hash takes %d units", units)
 	}
 	return units, err

@@ -55,6 +55,10 @@ const (
 	maxCryptPassword = 256
 )
 
+// MaxUnits is the most that one hash may cost: several times what the bounds above
+// let in, so that it limits only the hashers of programs. It fits in an int everywhere.
+const MaxUnits = 200_000_000
+
 // units converts n operations of a weight, and rounds up.
 func units(n, milli int64) int64 { return (n*milli + 999) / 1000 }
 
@@ -73,17 +77,14 @@ func Burn(m Maker, password string, units int64) error {
 	return BurnIterations(password, units-spent)
 }
 
-// BurnIterations spends exactly the given units in iterations of
+// BurnIterations spends exactly the given units, up to MaxUnits, in iterations of
 // PBKDF2-HMAC-SHA256.
 func BurnIterations(password string, units int64) error {
-	for units > 0 {
-		n := min(units, maxPBKDF2Iterations)
-		if _, err := pbkdf2.Key(sha256.New, password, dummySalt, int(n), sha256.Size); err != nil {
-			return err
-		}
-		units -= n
+	if units <= 0 {
+		return nil
 	}
-	return nil
+	_, err := pbkdf2.Key(sha256.New, password, dummySalt, int(min(units, MaxUnits)), sha256.Size)
+	return err
 }
 
 var dummySalt = []byte("0123456789abcdefghijkl")

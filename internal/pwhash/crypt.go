@@ -4,7 +4,6 @@ import (
 	"crypto/md5"
 	"crypto/sha256"
 	"crypto/sha512"
-	"crypto/subtle"
 	"fmt"
 	"hash"
 	"strings"
@@ -12,7 +11,6 @@ import (
 
 // Crypt is one of the forms of crypt(3) that are made of a fast digest and many
 // rounds: $1$ (MD5), $apr1$ (the same with another name, of htpasswd), $5$ (SHA-256) and $6$ (SHA-512).
-// Passwords with NUL never verify, since C strings have none.
 type Crypt struct {
 	kind   *cryptKind
 	rounds int64
@@ -121,8 +119,7 @@ func (h *Crypt) Verify(password string) bool {
 		return false
 	}
 	got := h.kind.encode(h.digest([]byte(password)))
-	ok := subtle.ConstantTimeCompare([]byte(got), []byte(h.hash)) == 1
-	return ok && strings.IndexByte(password, 0) < 0
+	return equal([]byte(got), []byte(h.hash))
 }
 
 func (h *Crypt) digest(pw []byte) []byte {

@@ -35,7 +35,10 @@ func TestForeignVectors(t *testing.T) {
 		if !h.Verify(r.Password) {
 			t.Errorf("%s: %q does not verify against %s", r.By, r.Password, r.Encoded)
 		}
-		for _, wrong := range []string{r.Password + "x", r.Password + "\x00", " " + r.Password, r.Encoded} {
+		if _, ok := h.(*Crypt); ok && (h.Work(maxCryptPassword) != h.Cost() || h.Work(maxCryptPassword+1) != 0) {
+			t.Errorf("%s: %d units for the longest password, %d for a longer one", r.Encoded, h.Work(maxCryptPassword), h.Work(maxCryptPassword+1))
+		}
+		for _, wrong := range []string{r.Password + "x", r.Password + "\x00", r.Password + strings.Repeat("x", maxCryptPassword), " " + r.Password, r.Encoded} {
 			if h.Verify(wrong) {
 				t.Errorf("%s: %q verifies against %s", r.By, wrong, r.Encoded)
 			}
@@ -159,6 +162,8 @@ func TestGHSA_2c7c_3mj9_8fqh(t *testing.T) {
 		{"pbkdf2_sha256$99999999999999999999$" + b32, ErrRange},
 		{"pbkdf2_sha256$1$" + strings.Repeat("s", 256) + b32[22:], nil},
 		{"pbkdf2_sha256$1$" + strings.Repeat("s", 257) + b32[22:], ErrRange},
+		{"pbkdf2_sha256$10$" + b32[22:], ErrMalformed}, // no salt
+		{"scrypt$16$$8$1$" + b64, ErrMalformed},
 		{"argon2$argon2id$v=19$m=1048576,t=4,p=1$" + tag, nil},
 		{"argon2$argon2id$v=19$m=1048576,t=5,p=1$" + tag, ErrRange},
 		{"argon2$argon2id$v=19$m=1048577,t=1,p=1$" + tag, ErrRange},
