@@ -15,8 +15,38 @@ import (
 
 // A backlog bounds the writes under way beside their callers.
 type backlog struct {
-	mu    sync.RWMutex  // held for reading by each write under way
-	slots chan struct{} // one for each
+	slots chan struct{}   // one for each write under way
+	mu    sync.Mutex      // guards group
+	group *sync.WaitGroup // the writes that settleLater does not wait for yet, and those it does
+}
+
+// join returns the group that a write belongs to; the write calls its Done.
+func (b *backlog) join() *sync.WaitGroup {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.group == nil {
+		b.group = new(sync.WaitGroup)
+	}
+	b.group.Add(1)
+	return b.group
+}
+
+// settle waits until the writes are done that began before the call. Those that begin
+// meanwhile are in another group, so it cannot be kept waiting for ever.
+func (b *backlog) settle() {
+	b.mu.Lock()
+	before := b.group
+	if before == nil {
+		b.mu.Unlock()
+		return
+	}
+	// The next group is not done before this one is.
+	next := new(sync.WaitGroup)
+	next.Add(1)
+	b.group = next
+	b.mu.Unlock()
+	before.Wait()
+	next.Done()
 }
 
 const maxBacklog = 64
@@ -41,20 +71,16 @@ func (e *Engine) later(ctx context.Context, what string, fn func(*Tx) error, don
 		run()
 		return
 	}
-	e.backlog.mu.RLock()
+	group := e.backlog.join()
 	go func() {
 		defer func() { <-e.backlog.slots }()
-		defer e.backlog.mu.RUnlock()
+		defer group.Done()
 		run()
 	}()
 }
 
-// settleLater waits until the writes under way are done. Those that begin
-// meanwhile wait for it in turn, so it cannot be kept waiting for ever.
-func (e *Engine) settleLater() {
-	e.backlog.mu.Lock()
-	defer e.backlog.mu.Unlock() // nothing to guard: having got the lock is what counts
-}
+// settleLater waits until the writes under way are done.
+func (e *Engine) settleLater() { e.backlog.settle() }
 
 // recovered keeps a panic beside a caller from ending the process.
 func (e *Engine) recovered(what string) {
