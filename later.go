@@ -17,7 +17,7 @@ import (
 type backlog struct {
 	slots chan struct{}   // one for each write under way
 	mu    sync.Mutex      // guards group
-	group *sync.WaitGroup // the writes that settleLater does not wait for yet, and those it does
+	group *sync.WaitGroup // the writes that the next settle waits for
 }
 
 // join returns the group that a write belongs to; the write calls its Done.
