@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 )
 
 // Credentials are what somebody offers as proof. Each kind is a type of its
@@ -111,10 +112,11 @@ func (b PasswordBackend) Authenticate(ctx context.Context, e *Engine, c Credenti
 
 // A candidate is the account that a password is tried on, if there is one.
 type candidate struct {
-	id      UserID
-	hash    PasswordHash
-	allowed bool // may log in, if the password is right
-	failed  bool // has failures to forgive
+	id         UserID
+	hash       PasswordHash
+	generation uint32
+	allowed    bool // may log in, if the password is right
+	failed     bool // has failures to forgive
 }
 
 // maxPassword is the longest password that is looked at, in bytes.
@@ -158,6 +160,9 @@ func (e *Engine) checkPassword(ctx context.Context, b PasswordBackend, p Passwor
 	if outdated || who.failed {
 		e.afterRight(ctx, p.Password, &who, outdated)
 	}
+	if proof, ok := ctx.Value(proofKey{}).(*atomic.Pointer[candidate]); ok {
+		proof.Store(&who)
+	}
 	return who.id, nil
 }
 
@@ -183,7 +188,7 @@ func (tx *ReadTx) candidate(b PasswordBackend, name string) (candidate, error) {
 	if err != nil {
 		return candidate{}, err
 	}
-	c := candidate{id: id, hash: u.hash}
+	c := candidate{id: id, hash: u.hash, generation: u.generation}
 	d := tx.denied(id)
 	c.allowed = (b.Inactive || !u.Inactive && !d.inactive) && !d.password
 	c.failed, err = tx.failed(id)
@@ -229,7 +234,8 @@ func (e *Engine) afterRight(ctx context.Context, password string, who *candidate
 // decided: [ErrBusy], the context's, or an outage of the store.
 func (e *Engine) Authenticate(ctx context.Context, c Credentials) (Identity, error) {
 	for i, b := range e.backends {
-		uid, err := b.Authenticate(ctx, e, c)
+		var proof atomic.Pointer[candidate]
+		uid, err := b.Authenticate(context.WithValue(ctx, proofKey{}, &proof), e, c)
 		switch {
 		case errors.Is(err, ErrSkip):
 			continue
@@ -246,9 +252,25 @@ func (e *Engine) Authenticate(ctx context.Context, c Credentials) (Identity, err
 		if errors.Is(err, ErrCredentials) || errors.Is(err, ErrNotFound) {
 			continue // inactive, or deleted meanwhile
 		}
+		if err == nil && !e.stillProved(id, proof.Load()) {
+			continue
+		}
 		return id, err
 	}
 	return Identity{}, e.loginFailed(ctx, c, ErrCredentials)
+}
+
+// proofKey is under which checkPassword finds, in the context of Authenticate,
+// where to leave whom it proved. That way it also works for backends that wrap [PasswordBackend].
+type proofKey struct{}
+
+// stillProved reports whether nothing voided the proof while the password was
+// being hashed. The identity is of a later moment, so that [Engine.Login], which asks whether
+// anything changed since, would not notice: somebody who knows the old password could
+// log in right after it was changed because of that.
+func (e *Engine) stillProved(id Identity, proved *candidate) bool {
+	return proved == nil || proved.id != id.ID() ||
+		proved.generation == id.p.st.generation && !e.denied.user(id.ID()).password
 }
 
 // loginFailed records a refused attempt and returns the error for it.
