@@ -186,8 +186,9 @@ type userState struct {
 	superuser  bool
 	objects    bool // it, or a group of it, has grants on single objects
 	name       string
-	own        *permSet // granted to the user; nil: none
-	perms      *permSet // own and of the groups; nil: none
+	own        *permSet   // granted to the user; nil: none
+	perms      *permSet   // own and of the groups; nil: none
+	index      *permIndex // what the numbers in perms stand for; set if there are any
 	groups     []GroupID
 	idents     []identity // one for each configured backend
 }

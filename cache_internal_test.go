@@ -975,3 +975,102 @@ func TestSessionTableReaders(t *testing.T) {
 		t.Error("no reader found anything: this tests nothing")
 	}
 }
+
+// TestPasswordChangesDuringTheCheck changes the password after Authenticate read the hash, as
+// the owner does who learned that somebody else knows it.
+func TestPasswordChangesDuringTheCheck(t *testing.T) {
+	for name, change := range map[string]func(w *cacheWorld) error{
+		"SetPassword": func(w *cacheWorld) error { return w.e.SetPassword(w.ctx, w.user, "new") },
+		"EndSessions": func(w *cacheWorld) error { return w.e.EndSessions(w.ctx, w.user) },
+		"SetPassword on a full disk": func(w *cacheWorld) error {
+			w.store.failing(kv.ErrFull)
+			defer w.store.failing(nil)
+			if err := w.e.SetPassword(w.ctx, w.user, "new"); !errors.Is(err, ErrFull) {
+				return errors.New("it did not fail")
+			}
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newCacheWorld(t, Config{})
+			w.store.on(atRead, func() { w.must(change(w)) })
+			id, err := w.e.Authenticate(w.ctx, Password{Username: "ada", Password: "pw"})
+			if w.store.pending() {
+				t.Fatal("nothing was changed")
+			}
+			if errors.Is(err, ErrCredentials) {
+				return
+			}
+			w.must(err)
+			if _, err := w.e.Login(w.ctx, id, LoginOptions{}); !errors.Is(err, ErrCredentials) {
+				t.Errorf("a login by the old password after the change: %v", err)
+			}
+		})
+	}
+}
+
+// TestIdentityHasIsOfOneMoment asks an Identity after everything changed, the engine was closed, and
+// with the cache off; none of that is its business, and none makes it read the file.
+func TestIdentityHasIsOfOneMoment(t *testing.T) {
+	for _, size := range []int{0, -1} {
+		w := newCacheWorld(t, Config{CacheUsers: size})
+		w.must(toGroup(w))
+		id, err := w.e.SessionUser(w.ctx, w.token)
+		w.must(err)
+		ask := func(when string) {
+			t.Helper()
+			w.store.on(atSnapshot, func() {})
+			if !id.Has(cachePerm) || id.Has("blog.other") {
+				t.Errorf("cache %d, %s: got %v, %v", size, when, id.Has(cachePerm), id.Has("blog.other"))
+			}
+			if !w.store.pending() {
+				t.Errorf("cache %d, %s: it read the file", size, when)
+			}
+			w.store.at(atSnapshot)
+		}
+		ask("at once")
+		w.must(w.e.Undefine(w.ctx, cachePerm))
+		w.must(w.e.Define(w.ctx, Permission{App: "blog", Codename: "add_post"}, Permission{App: "blog", Codename: "other"}))
+		w.must(w.e.Grant(w.ctx, w.user, "blog.other"))
+		ask("after changes")
+		w.must(w.e.Close())
+		ask("after Close")
+	}
+}
+
+// TestNewPermissionBehindAReader defines and grants a permission behind a
+// reader who holds the list without it.
+func TestNewPermissionBehindAReader(t *testing.T) {
+	for _, p := range []hookPoint{atSnapshot, atRead} {
+		w := newCacheWorld(t, Config{})
+		w.must(toUser(w))
+		w.chill()
+		w.store.on(p, func() {
+			w.must(w.e.Define(w.ctx, Permission{App: "blog", Codename: "late"}))
+		})
+		w.has()
+		w.must(w.e.Grant(w.ctx, w.user, "blog.late"))
+		if ok, err := w.e.HasPerm(w.ctx, w.id, "blog.late"); !ok || err != nil {
+			t.Errorf("defined at the reader's %s and granted: got %v, %v", hookNames[p], ok, err)
+		}
+	}
+}
+
+// TestSeveralObjectsAreOfOneState moves a grant from one object to another, so that there is
+// no moment in which both are allowed.
+func TestSeveralObjectsAreOfOneState(t *testing.T) {
+	w := newCacheWorld(t, Config{})
+	w.must(w.e.Grant(w.ctx, w.user, cachePerm, "a"))
+	w.has()
+	w.store.on(atRead, func() {
+		w.must(w.e.Update(w.ctx, func(tx *Tx) error {
+			return errors.Join(tx.Revoke(w.user, cachePerm, "a"), tx.Grant(w.user, cachePerm, "b"))
+		}))
+	})
+	if ok, err := w.e.HasPerm(w.ctx, w.id, cachePerm, "a", "b"); ok || err != nil {
+		t.Errorf("got %v, %v", ok, err)
+	}
+	if w.store.pending() {
+		t.Error("it did not go to the file")
+	}
+}

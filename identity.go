@@ -84,18 +84,17 @@ func (id Identity) Has(p Perm) bool {
 	if id.p == nil || id.p.st.inactive {
 		return false
 	}
-	if id.p.st.superuser {
-		return true
+	return id.p.st.superuser || id.p.st.has(p)
+}
+
+// has reports whether the engine's own grants for all objects give a permission. Both parts of
+// the answer are of one state, whatever was defined or removed since.
+func (st *userState) has(p Perm) bool {
+	if st.perms == nil {
+		return false
 	}
-	idx := id.p.e.cache.perms.Load()
-	if idx == nil {
-		idx = id.p.e.loadPerms()
-		if idx == nil {
-			return false
-		}
-	}
-	n, ok := idx.number[p]
-	return ok && id.p.st.perms.has(n)
+	n, ok := st.index.number[p]
+	return ok && st.perms.has(n)
 }
 
 // A permIndex numbers the permissions. The number of a [Perm] is the lowest
@@ -198,15 +197,6 @@ func (e *Engine) permIndexFor(ctx context.Context) (*permIndex, error) {
 	x.rev = rev
 	e.cache.keepPerms(x, rev)
 	return x, nil
-}
-
-// loadPerms is permIndexFor for callers without an error to return: they get nil.
-func (e *Engine) loadPerms() *permIndex {
-	x, err := e.permIndexFor(context.Background())
-	if err != nil {
-		return nil
-	}
-	return x
 }
 
 // A stateLoader puts together what the cache keeps of one user, within one
@@ -337,7 +327,10 @@ func (l *stateLoader) load(id UserID) (*userState, error) {
 	}
 	st.perms = joined.or(st.own)
 	st.objects = st.objects || objects
-	return st, nil
+	if st.perms != nil {
+		st.index, err = l.perms()
+	}
+	return st, err
 }
 
 // keep gives everything that was read its revision and puts it into the cache.
@@ -486,13 +479,7 @@ func (e *Engine) HasPerm(ctx context.Context, id Identity, p Perm, objects ...Ob
 		if st.superuser {
 			return true, nil
 		}
-		x := e.cache.perms.Load()
-		if x == nil {
-			if x, err = e.permIndexFor(ctx); err != nil {
-				return false, err
-			}
-		}
-		if n, ok := x.number[p]; ok && e.ownFirst && st.perms.has(n) {
+		if e.ownFirst && st.has(p) {
 			return true, nil
 		}
 	}
@@ -505,6 +492,9 @@ func (e *Engine) HasPerm(ctx context.Context, id Identity, p Perm, objects ...Ob
 
 // hasPermSlow asks for grants on objects, and the backends in their order.
 func (e *Engine) hasPermSlow(ctx context.Context, id Identity, st *userState, p Perm, objects []Object) (bool, error) {
+	if len(e.permBackends) == 0 {
+		return e.grantedNow(ctx, st, p, objects...)
+	}
 	for _, o := range orAll(objects) {
 		ok, err := e.hasPermFor(ctx, id, st, p, o)
 		if err != nil || !ok {
@@ -544,27 +534,29 @@ func (e *Engine) hasPermFor(ctx context.Context, id Identity, st *userState, p P
 	return false, nil
 }
 
-// grantedNow looks at the engine's own grants.
-func (e *Engine) grantedNow(ctx context.Context, st *userState, p Perm, o Object) (bool, error) {
+// grantedNow looks at the engine's own grants for each of some objects.
+func (e *Engine) grantedNow(ctx context.Context, st *userState, p Perm, objects ...Object) (ok bool, err error) {
 	if st == nil || st.inactive {
 		return false, nil
 	}
-	x, err := e.permIndexFor(ctx)
-	if err != nil {
-		return false, err
-	}
-	n, ok := x.number[p]
-	if ok && st.perms.has(n) {
+	if st.has(p) {
 		return true, nil
 	}
-	if !ok || o == "" || !st.objects {
+	if !st.objects {
 		return false, nil
 	}
 	// From one state of the file, with today's groups.
 	err = e.view(ctx, func(tx *ReadTx) error {
-		via, err := tx.grantsOf(st.id, p, o)
-		ok = len(via) > 0
-		return err
+		if ok, err = tx.has(bucketSuperuser, userKey(st.id)); ok || err != nil {
+			return err // since st was loaded
+		}
+		for _, o := range objects {
+			via, err := tx.grantsOf(st.id, p, o)
+			if ok = len(via) > 0; !ok || err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	return ok && err == nil, err
 }
@@ -630,11 +622,7 @@ func (e *Engine) HasModulePerms(ctx context.Context, id Identity, app string) (b
 		if st.superuser {
 			return true, nil
 		}
-		x, err := e.permIndexFor(ctx)
-		if err != nil {
-			return false, err
-		}
-		if slices.ContainsFunc(x.apps[app], st.perms.has) {
+		if st.perms != nil && slices.ContainsFunc(st.index.apps[app], st.perms.has) {
 			return true, nil
 		}
 	}
@@ -705,6 +693,9 @@ func (e *Engine) Perms(ctx context.Context, id Identity, from Source, object ...
 
 func (tx *ReadTx) collectPerms(all map[Perm]struct{}, id UserID, from Source, o Object) error {
 	u, err := tx.user(id)
+	if errors.Is(err, ErrNotFound) || err == nil && u.Inactive {
+		return nil // since it was looked up
+	}
 	if err != nil {
 		return err
 	}
