@@ -174,6 +174,9 @@ func (e *Engine) start() error {
 	if err != nil {
 		return err
 	}
+	if err := e.costs.recount(e); err != nil {
+		return err
+	}
 	return e.startBackground()
 }
 

@@ -129,7 +129,7 @@ type ThrottleError struct {
 }
 
 func (e *ThrottleError) Error() string {
-	return fmt.Sprintf("latchbolt: too many failed attempts; try again in %v", e.Wait.Round(time.Second))
+	return fmt.Sprintf("latchbolt: too many failed attempts; try again in %v", (e.Wait + time.Second - 1).Truncate(time.Second))
 }
 
 // Is reports whether target is [ErrThrottled] or [ErrCredentials].
