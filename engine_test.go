@@ -2,8 +2,10 @@ package latchbolt_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -312,4 +314,19 @@ func BenchmarkSmoke(b *testing.B) {
 			}
 		}
 	})
+}
+
+func readFile(t testing.TB, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	must(t, "reading", err)
+	return string(data)
+}
+
+// rawSecret is the secret half of a token.
+func rawSecret(t testing.TB, tok latchbolt.Token) []byte {
+	t.Helper()
+	raw, err := base64.RawURLEncoding.DecodeString(tok.Reveal())
+	must(t, "decoding", err)
+	return raw[16:]
 }

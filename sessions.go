@@ -513,7 +513,11 @@ func (tx *Tx) makeRoom(id UserID) error {
 	if err != nil || len(all) < limit {
 		return err
 	}
+	// Those that are over go first; they only were not swept yet.
 	slices.SortFunc(all, func(a, b ownSession) int {
+		if x, y := tx.over(a.sel, a.sessionRecord), tx.over(b.sel, b.sessionRecord); x != y {
+			return cmp.Compare(flag(y, 1), flag(x, 1))
+		}
 		return cmp.Or(a.created.Compare(b.created), bytes.Compare(a.sel[:], b.sel[:]))
 	})
 	for _, s := range all[:len(all)-limit+1] {
@@ -866,9 +870,12 @@ func (tx *ReadTx) livingOf(id UserID) ([]Session, error) {
 	if err != nil {
 		return nil, err
 	}
+	inactive := u.Inactive || tx.denied(id).inactive
 	var all []Session
 	for _, s := range stored {
-		if s.generation != u.generation || tx.over(s.sel, s.sessionRecord) || tx.e.backendNumber(s.backend) < 0 {
+		b := tx.e.backendNumber(s.backend)
+		if s.generation != u.generation || tx.over(s.sel, s.sessionRecord) || b < 0 ||
+			inactive && !allowsInactive(tx.e.backends[b]) {
 			continue
 		}
 		all = append(all, s.public(s.sel))
