@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"sync/atomic"
 )
@@ -38,6 +39,12 @@ func (p Password) GoString() string { return p.String() }
 
 // Format does not show the password.
 func (p Password) Format(f fmt.State, _ rune) { fmt.Fprint(f, p.String()) }
+
+// LogValue does not show the password.
+func (p Password) LogValue() slog.Value { return slog.StringValue(p.String()) }
+
+// MarshalText does not show the password.
+func (p Password) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
 // RemoteUser is proof by a program in front of this one, such as a reverse
 // proxy, which the caller has made sure of.

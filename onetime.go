@@ -125,8 +125,8 @@ func (tx *ReadTx) goodToken(t *Token, purpose string) (*tokenRecord, *userRecord
 			return nil, nil, err
 		}
 	}
-	// The limit is inclusive, as Django's is.
-	if !equalDigest(&digest, &k.digest) || !ok || k.purpose != purpose || tx.now.After(k.expires) {
+	// The limit is inclusive, as Django's is, and stored to the microsecond.
+	if !equalDigest(&digest, &k.digest) || !ok || k.purpose != purpose || tx.now.Truncate(time.Microsecond).After(k.expires) {
 		return nil, nil, ErrToken
 	}
 	u, err := tx.user(k.user)

@@ -47,6 +47,9 @@ const (
 // only looks at the form: whether the token is good is for [Engine.SessionUser]
 // to say. The error is [ErrNoSession].
 func ParseToken(s string) (Token, error) {
+	if strings.HasPrefix(s, sealedPrefix) && len(s) <= maxSealed {
+		return Token{kind: tokenSealed, sealed: s}, nil
+	}
 	if len(s) == tokenText {
 		var raw [tokenBytes]byte
 		// Strict, so that one token has one text.
@@ -57,9 +60,6 @@ func ParseToken(s string) (Token, error) {
 			return t, nil
 		}
 		return Token{}, ErrNoSession
-	}
-	if strings.HasPrefix(s, sealedPrefix) && len(s) <= maxSealed {
-		return Token{kind: tokenSealed, sealed: s}, nil
 	}
 	if len(s) >= minForeign && len(s) <= maxForeign {
 		t := Token{kind: tokenKey, ver: sha256.Sum256([]byte(s))}
