@@ -98,7 +98,8 @@ func vaultFor(e *Engine, s SessionStore) sessionVault {
 	case *sealedSessions:
 		return &sealedVault{e: e, box: s}
 	default:
-		return &storeVault{e: e, store: s}
+		_, memory := s.(*memorySessions)
+		return &storeVault{e: e, store: s, cached: memory}
 	}
 }
 
@@ -107,6 +108,17 @@ type heldSession struct {
 	sel    selector
 	rec    *sessionRecord
 	framed []byte // its values in their frame; empty if there are none
+
+	backend int    // number of the user's backend, if it was admitted
+	changes uint64 // of the store's stripe, before it was loaded
+}
+
+// identity is the user of an admitted session. st is nil if it is anonymous.
+func (h *heldSession) identity(st *userState) Identity {
+	if st == nil {
+		return Identity{}
+	}
+	return Identity{&st.idents[h.backend]}
 }
 
 // values returns the encoded values.
@@ -178,24 +190,25 @@ func (e *Engine) decodeHeld(sel selector, data []byte) (*heldSession, error) {
 	return &heldSession{sel: sel, rec: rec, framed: parts[n:]}, nil
 }
 
-// admitted decides whether a session that was found outside the file is alive,
-// and whose it is; the error is [ErrNoSession] if not.
-func (e *Engine) admitted(ctx context.Context, h *heldSession) (Identity, error) {
+// admitted decides whether a session that was found outside the file is alive, and
+// returns its user, or nil if it is anonymous. The error is [ErrNoSession] if it is dead.
+//
+// What is in force in memory only is asked before the file, into which it may move meanwhile.
+func (e *Engine) admitted(ctx context.Context, h *heldSession) (st *userState, err error) {
 	if e.over(h.sel, h.rec, e.clock.now()) {
-		return Identity{}, ErrNoSession
+		return nil, ErrNoSession
 	}
 	if h.rec.user == 0 {
-		return Identity{}, nil
+		return nil, nil
 	}
-	st, err := e.userState(ctx, h.rec.user)
-	if err != nil {
-		return Identity{}, err
+	if st, err = e.userState(ctx, h.rec.user); err != nil {
+		return nil, err
 	}
-	b, ok := e.admits(h.rec, st)
-	if !ok {
-		return Identity{}, ErrNoSession
+	ok := false
+	if h.backend, ok = e.admits(h.rec, st); !ok {
+		return nil, ErrNoSession
 	}
-	return Identity{&st.idents[b]}, nil
+	return st, nil
 }
 
 // carried returns the values of a client's previous session that go over to its

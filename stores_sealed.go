@@ -140,22 +140,22 @@ func (v *sealedVault) find(t *Token) (*heldSession, error) {
 
 // living returns the living session of a token and its user. A session cannot
 // change in between: what ends it is looked at last.
-func (v *sealedVault) living(ctx context.Context, t *Token) (*heldSession, Identity, error) {
+func (v *sealedVault) living(ctx context.Context, t *Token) (*heldSession, *userState, error) {
 	h, err := v.find(t)
 	if err != nil {
-		return nil, Identity{}, err
+		return nil, nil, err
 	}
 	if h == nil {
-		return nil, Identity{}, ErrNoSession
+		return nil, nil, ErrNoSession
 	}
-	id, err := v.e.admitted(ctx, h)
+	st, err := v.e.admitted(ctx, h)
 	if err != nil {
-		return nil, Identity{}, err
+		return nil, nil, err
 	}
 	if v.ended.has(h.sel) {
-		return nil, Identity{}, ErrNoSession
+		return nil, nil, ErrNoSession
 	}
-	return h, id, nil
+	return h, st, nil
 }
 
 // seal puts a session into a token.
@@ -192,14 +192,17 @@ func (v *sealedVault) previous(t *Token, s *sessionRecord) (*heldSession, []byte
 	return h, values, err
 }
 
-// end remembers that a session ended, and reports whether it had not before.
+// forget remembers that a session ended, and reports whether it had not before.
 func (v *sealedVault) forget(h *heldSession, until time.Time) bool {
 	return h == nil || v.ended.add(h.sel, h.rec.user == 0, until, v.e.clock.now())
 }
 
 func (v *sealedVault) sessionUser(ctx context.Context, t *Token) (Identity, error) {
-	_, id, err := v.living(ctx, t)
-	return id, err
+	h, st, err := v.living(ctx, t)
+	if err != nil {
+		return Identity{}, err
+	}
+	return h.identity(st), nil
 }
 
 func (v *sealedVault) session(ctx context.Context, t *Token) (Session, error) {

@@ -2,7 +2,6 @@ package latchbolt
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/latchbolt-go/latchbolt/internal/kv"
 )
 
 // A storeVault keeps sessions in a [SessionStore].
@@ -18,11 +19,15 @@ import (
 // the sessions of this file, wherever they are. So a lock in memory orders the changes of one
 // session, and an index in memory knows the sessions of a user.
 //
+// Only sessions of [MemorySessions] are kept in the engine's cache too: anything
+// else may lose what it was given, as when somebody deletes a file, and is asked each time.
+//
 // A lock of a session may be held while the file is read, but never while it is
 // written: what runs after a commit may call the engine again.
 type storeVault struct {
 	e       *Engine
 	store   SessionStore
+	cached  bool // sessions are kept in the engine's cache
 	stripes [256]stripe
 	index   sessionIndex
 }
@@ -35,8 +40,27 @@ type stripe struct {
 
 func (v *storeVault) stripe(sel selector) *stripe { return &v.stripes[sel[len(sel)-1]] }
 
-// changing runs fn, which changes a session, while nobody else does.
+// changing runs fn, which changes a session or ends it, while nobody else does.
 func (v *storeVault) changing(sel selector, fn func() error) error {
+	return v.locking(sel, func() error {
+		v.uncache(sel)
+		return fn()
+	})
+}
+
+// uncache takes a session out of the engine's cache. The caller holds its lock.
+func (v *storeVault) uncache(sel selector) {
+	c := v.e.cache
+	if !v.cached || c.off {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sessions.remove(sel)
+}
+
+// locking is changing for a change that makes nothing untrue that is cached.
+func (v *storeVault) locking(sel selector, fn func() error) error {
 	s := v.stripe(sel)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -80,17 +104,24 @@ func (v *storeVault) save(ctx context.Context, sel selector, s *sessionRecord, v
 	return nil
 }
 
-// remove ends a session. If the store fails, the session is refused in this process all
-// the same. The caller holds the session's lock.
-func (v *storeVault) remove(ctx context.Context, sel selector) error {
-	ended := denial{sessions: []selector{sel}}
+// drop removes a session. The caller holds its lock, or it is over in any case.
+func (v *storeVault) drop(ctx context.Context, sel selector) error {
 	if err := v.store.Delete(ctx, SessionID(sel)); err != nil {
-		v.e.deny(ended)
 		return storeFailed("deleting", err)
 	}
 	v.index.drop(sel)
-	v.e.denied.lift(ended)
+	v.e.denied.lift(denial{sessions: []selector{sel}})
 	return nil
+}
+
+// remove ends a session. If the store fails, the session is refused in this process all
+// the same. The caller holds the session's lock.
+func (v *storeVault) remove(ctx context.Context, sel selector) error {
+	err := v.drop(ctx, sel)
+	if err != nil {
+		v.e.deny(denial{sessions: []selector{sel}})
+	}
+	return err
 }
 
 // find returns the session that a token proves, dead or alive, or nil. An
@@ -115,41 +146,59 @@ func (v *storeVault) find(ctx context.Context, t *Token) (*heldSession, error) {
 }
 
 // living returns the living session of a token and its user, as of one moment.
-func (v *storeVault) living(ctx context.Context, t *Token) (*heldSession, Identity, error) {
+func (v *storeVault) living(ctx context.Context, t *Token) (*heldSession, *userState, error) {
 	s := v.stripe(t.sel)
 	before := s.changes.Load()
-	h, id, err := v.livingNow(ctx, t)
+	h, st, err := v.livingNow(ctx, t)
 	if before%2 == 0 && s.changes.Load() == before {
-		return h, id, err
+		return h, st, err
 	}
-	// The session may have ended before its user was looked up.
+	// The session may have ended before its user was looked up, or its last use
+	// may have been written after it was loaded.
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return v.livingNow(ctx, t)
 }
 
 // livingNow is living for callers that hold the session's lock.
-func (v *storeVault) livingNow(ctx context.Context, t *Token) (*heldSession, Identity, error) {
+func (v *storeVault) livingNow(ctx context.Context, t *Token) (*heldSession, *userState, error) {
+	changes := v.stripe(t.sel).changes.Load()
 	h, err := v.find(ctx, t)
 	if err != nil {
-		return nil, Identity{}, err
+		return nil, nil, err
 	}
 	if h == nil {
-		return nil, Identity{}, ErrNoSession
+		return nil, nil, ErrNoSession
 	}
-	id, err := v.e.admitted(ctx, h)
-	return h, id, err
+	h.changes = changes
+	st, err := v.e.admitted(ctx, h)
+	return h, st, err
 }
 
 func (v *storeVault) sessionUser(ctx context.Context, t *Token) (Identity, error) {
-	h, id, err := v.living(ctx, t)
+	h, st, err := v.living(ctx, t)
 	if err != nil {
 		return Identity{}, err
 	}
 	if now := v.e.clock.now(); noteDue(now.Sub(h.rec.seen), h.rec.idle) {
-		v.e.noteSeen(h.sel, now)
+		h.rec.seen = now.Truncate(time.Microsecond) // as it is stored
+		v.e.noteSeen(h.sel, h.rec.seen)
 	}
-	return id, nil
+	if v.cached {
+		v.keep(t, h, st)
+	}
+	return h.identity(st), nil
+}
+
+// keep puts a session that was found into the cache, unless it changed since.
+// Whoever changes it takes it out, with the lock held that is held here.
+func (v *storeVault) keep(t *Token, h *heldSession, st *userState) {
+	s := v.stripe(h.sel)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.changes.Load() == h.changes {
+		v.e.cache.keepSession(t, h.rec, h.sel, st, h.backend, ^kv.Rev(0)) // the file knows nothing of it
+	}
 }
 
 func (v *storeVault) session(ctx context.Context, t *Token) (Session, error) {
@@ -194,7 +243,7 @@ func (v *storeVault) begin(ctx context.Context, prev *Token, s *sessionRecord) (
 		h, err := v.find(ctx, prev)
 		if errors.Is(err, ErrCorrupt) {
 			// It can never be used again, and must not keep its user out.
-			err = v.remove(ctx, prev.sel)
+			err = v.drop(ctx, prev.sel)
 		}
 		if err != nil {
 			return err
@@ -212,7 +261,7 @@ func (v *storeVault) begin(ctx context.Context, prev *Token, s *sessionRecord) (
 }
 
 // replace stores s under a new token and then ends the session old, if there is
-// one, whose lock is held. If that fails, the new one is withdrawn.
+// one, whose lock is held. If that fails, nothing has changed.
 func (v *storeVault) replace(ctx context.Context, old *heldSession, s *sessionRecord, values []byte) (Session, error) {
 	t, err := v.e.newTokenFor(s)
 	if err != nil {
@@ -223,8 +272,8 @@ func (v *storeVault) replace(ctx context.Context, old *heldSession, s *sessionRe
 		return Session{}, err
 	}
 	if old != nil {
-		if err := v.remove(ctx, old.sel); err != nil {
-			// Nobody has its token. If it stays, it does until it is swept.
+		if err := v.drop(ctx, old.sel); err != nil {
+			// Nobody has the new token. If the session stays, it does until it is swept.
 			_ = v.store.Delete(ctx, SessionID(h.sel))
 			v.index.drop(h.sel)
 			return Session{}, err
@@ -233,10 +282,10 @@ func (v *storeVault) replace(ctx context.Context, old *heldSession, s *sessionRe
 	return h.shown(t), nil
 }
 
-// prune ends the sessions of a user that are of another generation, and the
-// oldest ones beyond a limit; negative is no limit. What cannot be deleted is refused.
+// prune ends the sessions of a user that are of another generation, and beyond a
+// limit those that are over and the oldest; negative is no limit. What cannot be deleted is refused.
 func (v *storeVault) prune(ctx context.Context, id UserID, generation uint32, limit int) {
-	for _, sel := range v.index.surplus(id, generation, limit) {
+	for _, sel := range v.index.surplus(v.e, id, generation, limit) {
 		// A failure is logged and the session refused: there is no more to be done.
 		_ = v.changing(sel, func() error { return v.remove(ctx, sel) })
 	}
@@ -271,7 +320,7 @@ func (v *storeVault) rotate(ctx context.Context, t *Token, change func(*sessionR
 }
 
 func (v *storeVault) name(ctx context.Context, id SessionID, name string) error {
-	return v.alter(ctx, selector(id), func(h *heldSession) error {
+	return v.note(ctx, selector(id), func(h *heldSession) error {
 		if h == nil {
 			return ErrNoSession
 		}
@@ -280,10 +329,10 @@ func (v *storeVault) name(ctx context.Context, id SessionID, name string) error 
 	})
 }
 
-// alter changes the record of a session, dead or alive. fn is given nil if there is none, and
-// errUnchanged from it means that there is nothing to write.
-func (v *storeVault) alter(ctx context.Context, sel selector, fn func(*heldSession) error) error {
-	return v.changing(sel, func() error {
+// note writes something about a session, dead or alive, that decides nothing. fn is given nil
+// if there is none, and errUnchanged from it means that there is nothing to write.
+func (v *storeVault) note(ctx context.Context, sel selector, fn func(*heldSession) error) error {
+	return v.locking(sel, func() error {
 		h, err := v.load(ctx, sel)
 		if err != nil {
 			return err
@@ -307,14 +356,14 @@ var errUnchanged = errors.New("latchbolt: nothing to write")
 func (v *storeVault) touch(ctx context.Context, seen map[selector]time.Time) error {
 	var errs []error
 	for sel, at := range seen {
-		err := v.alter(ctx, sel, func(h *heldSession) error {
+		err := v.note(ctx, sel, func(h *heldSession) error {
 			if h == nil || !at.After(h.rec.seen) {
 				return errUnchanged
 			}
 			h.rec.seen = at
 			return nil
 		})
-		if !errors.Is(err, ErrCorrupt) { // a damaged one is not written again
+		if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrNewerFormat) { // which are not written again
 			errs = append(errs, err)
 		}
 	}
@@ -360,8 +409,10 @@ func (v *storeVault) list(ctx context.Context, id UserID) ([]Session, error) {
 		if err != nil {
 			return nil, err
 		}
-		if h == nil || h.rec.user != id || h.rec.generation != st.generation ||
-			v.e.over(sel, h.rec, v.e.clock.now()) || v.e.backendNumber(h.rec.backend) < 0 {
+		if h == nil || h.rec.user != id || v.e.over(sel, h.rec, v.e.clock.now()) {
+			continue
+		}
+		if _, ok := v.e.admits(h.rec, st); !ok {
 			continue
 		}
 		all = append(all, h.rec.public(sel))
@@ -454,14 +505,14 @@ func (v *storeVault) changePassword(ctx context.Context, t *Token, change func(*
 			return err
 		}
 		renew(now.rec)
-		h.rec.generation = now.rec.generation
-		p, err = v.replace(ctx, now, now.rec, values)
+		h.rec = now.rec
+		p, err = v.replace(ctx, nil, now.rec, values) // the old one is void already
 		return err
 	})
 	if err != nil {
 		return Session{}, fmt.Errorf("latchbolt: the password was changed, but all sessions ended: %w", err)
 	}
-	v.prune(ctx, p.User, h.rec.generation, -1)
+	v.prune(ctx, h.rec.user, h.rec.generation, -1)
 	return p, nil
 }
 
@@ -523,7 +574,7 @@ func (v *storeVault) sweep(ctx context.Context) (n int, err error) {
 	now := v.e.clock.now()
 	hour := hourOf(now)
 	var errs []error
-	for _, sel := range v.index.due(now) {
+	for _, sel := range v.index.due(v.e, now) {
 		if err := ctx.Err(); err != nil {
 			return n, fmt.Errorf("latchbolt: sweeping: %w", err)
 		}
@@ -560,16 +611,6 @@ func (v *storeVault) sweep(ctx context.Context) (n int, err error) {
 	return n, errors.Join(errs...)
 }
 
-// drop removes a session that is over in any case.
-func (v *storeVault) drop(ctx context.Context, sel selector) error {
-	if err := v.store.Delete(ctx, SessionID(sel)); err != nil {
-		return storeFailed("deleting", err)
-	}
-	v.index.drop(sel)
-	v.e.denied.lift(denial{sessions: []selector{sel}})
-	return nil
-}
-
 // scan returns the selectors of all that is stored and that pick picks.
 func (v *storeVault) scan(ctx context.Context, pick func(selector) bool) (all []selector, err error) {
 	for id, err := range v.store.Scan(ctx) {
@@ -581,126 +622,4 @@ func (v *storeVault) scan(ctx context.Context, pick func(selector) bool) (all []
 		}
 	}
 	return all, nil
-}
-
-// A sessionIndex knows the stored sessions of one file by their users. It is
-// built once and then follows every change. The zero sessionIndex is not built.
-type sessionIndex struct {
-	mu    sync.Mutex // guards all below; taken inside the locks of sessions
-	built bool
-	all   map[selector]indexedSession
-	users map[UserID]map[selector]struct{}
-}
-
-type indexedSession struct {
-	user       UserID
-	generation uint32
-	created    int64 // nanoseconds since 1970
-	deadline   int64
-}
-
-// build reads all that is stored, unless that was done. Whoever changes the
-// index meanwhile waits.
-func (x *sessionIndex) build(ctx context.Context, v *storeVault) error {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.built {
-		return ctx.Err()
-	}
-	all, err := v.scan(ctx, func(selector) bool { return true })
-	if err != nil {
-		return err
-	}
-	for _, sel := range all {
-		h, err := v.load(ctx, sel)
-		switch {
-		case errors.Is(err, ErrCorrupt), errors.Is(err, ErrNewerFormat):
-			v.e.log.Warn("latchbolt: a stored session cannot be read", "session", SessionID(sel).String(), "err", err)
-		case err != nil:
-			return err
-		case h != nil:
-			x.noteLocked(sel, h.rec)
-		}
-	}
-	x.built = true
-	return nil
-}
-
-func (x *sessionIndex) note(sel selector, s *sessionRecord) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.noteLocked(sel, s)
-}
-
-func (x *sessionIndex) noteLocked(sel selector, s *sessionRecord) {
-	if x.all == nil {
-		x.all = make(map[selector]indexedSession)
-		x.users = make(map[UserID]map[selector]struct{})
-	}
-	x.all[sel] = indexedSession{s.user, s.generation, s.created.UnixNano(), s.deadline().UnixNano()}
-	if s.user == 0 {
-		return
-	}
-	if x.users[s.user] == nil {
-		x.users[s.user] = make(map[selector]struct{})
-	}
-	x.users[s.user][sel] = struct{}{}
-}
-
-func (x *sessionIndex) drop(sel selector) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	user := x.all[sel].user
-	delete(x.all, sel)
-	if own := x.users[user]; own != nil {
-		if delete(own, sel); len(own) == 0 {
-			delete(x.users, user)
-		}
-	}
-}
-
-// of returns the sessions of a user, dead or alive.
-func (x *sessionIndex) of(id UserID) []selector {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	all := make([]selector, 0, len(x.users[id]))
-	for sel := range x.users[id] {
-		all = append(all, sel)
-	}
-	return all
-}
-
-// surplus returns the sessions of a user that are of another generation, and
-// the oldest of the others that are too many; a negative limit is none.
-func (x *sessionIndex) surplus(id UserID, generation uint32, limit int) []selector {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	var void, live []selector
-	for sel := range x.users[id] {
-		if x.all[sel].generation != generation {
-			void = append(void, sel)
-		} else {
-			live = append(live, sel)
-		}
-	}
-	if limit < 0 || len(live) <= limit {
-		return void
-	}
-	slices.SortFunc(live, func(a, b selector) int {
-		return cmp.Or(cmp.Compare(x.all[a].created, x.all[b].created), bytes.Compare(a[:], b[:]))
-	})
-	return append(void, live[:len(live)-limit]...)
-}
-
-// due returns the sessions whose deadline is over as far as was written.
-func (x *sessionIndex) due(now time.Time) []selector {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	var all []selector
-	for sel, s := range x.all {
-		if s.deadline <= now.UnixNano() {
-			all = append(all, sel)
-		}
-	}
-	return all
 }
