@@ -208,4 +208,11 @@ func throttleKey(class byte, n uint64) []byte {
 	return binary.BigEndian.AppendUint64([]byte{class}, n)
 }
 
-func auditKey(at time.Time) []byte { return be64(uint64(at.UnixNano())) }
+// auditKey is the time in nanoseconds since 1970; others than those of 1970 to 2262 are clamped.
+func auditKey(at time.Time) []byte {
+	const last = 1<<63/1_000_000_000 - 1
+	if s := at.Unix(); s < 0 || s > last {
+		at = time.Unix(min(max(s, 0), last), 0)
+	}
+	return be64(uint64(at.UnixNano()))
+}
