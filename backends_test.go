@@ -389,7 +389,7 @@ func TestHashUpgrade(t *testing.T) {
 	}
 }
 
-// An upgrade is no change of the password: sessions and tokens go on.
+// An upgrade is no change of the password: sessions go on.
 func TestHashUpgradeEndsNothing(t *testing.T) {
 	var changes []latchbolt.Change
 	cfg := &latchbolt.Config{Events: latchbolt.Events{Changed: func(c latchbolt.Change) { changes = append(changes, c) }}}
@@ -399,6 +399,8 @@ func TestHashUpgradeEndsNothing(t *testing.T) {
 	ctx := t.Context()
 	u := addUser(t, eng, "ada")
 	s := login(t, eng, "ada")
+	tok, err := eng.ResetToken(ctx, u.ID)
+	must(t, "token", err)
 	cfg.Hashers = []latchbolt.Hasher{strong}
 	eng = reopen(t, eng, cfg)
 	changes = nil
@@ -411,6 +413,9 @@ func TestHashUpgradeEndsNothing(t *testing.T) {
 	if !alive(t, eng, s.Token) {
 		t.Error("the upgrade ended a session")
 	}
+	// What it ends, as in Django, are tokens bound to the old hash: somebody logs in again.
+	_, err = eng.CheckToken(ctx, latchbolt.PurposeReset, tok)
+	want(t, "a reset token after the upgrade", err, latchbolt.ErrToken)
 	if slices.ContainsFunc(changes, func(c latchbolt.Change) bool { return c.Kind == latchbolt.ChangePassword }) {
 		t.Errorf("the upgrade was told as a change: %+v", changes)
 	}

@@ -357,3 +357,17 @@ func TestUserQueryNeverYieldsAUserTwice(t *testing.T) {
 		}
 	}
 }
+
+// A codename may hold dots, here as everywhere.
+func TestUserQueryTakesPermissionsWithDots(t *testing.T) {
+	eng := open(t, nil)
+	define(t, eng, "wiki.publish.all", "wiki.publish")
+	u := addUser(t, eng, "ada")
+	addUser(t, eng, "bob")
+	must(t, "grant", eng.Grant(t.Context(), u.ID, "wiki.publish.all"))
+	for perm, want := range map[latchbolt.Perm]int{"wiki.publish.all": 1, "wiki.publish": 0, "wiki.publish.al": 0, "publish.all": 0, "all": 0} {
+		if got := collect(t, eng, latchbolt.UserQuery{Perm: perm}); len(got) != want {
+			t.Errorf("%s: got %q, want %d", perm, usernames(got), want)
+		}
+	}
+}
