@@ -140,6 +140,7 @@ type faultySessions struct {
 	latchbolt.SessionStore
 	saving, deleting, loading atomic.Pointer[error]
 	saves                     atomic.Int64
+	loaded                    atomic.Pointer[func()] // called once, between reading and answering
 }
 
 func (f *faultySessions) fail(saving, deleting error) {
@@ -157,7 +158,11 @@ func (f *faultySessions) Load(ctx context.Context, id latchbolt.SessionID) ([]by
 	if err := f.loading.Load(); err != nil {
 		return nil, *err
 	}
-	return f.SessionStore.Load(ctx, id)
+	data, err := f.SessionStore.Load(ctx, id)
+	if fn := f.loaded.Swap(nil); fn != nil {
+		(*fn)()
+	}
+	return data, err
 }
 
 func (f *faultySessions) Save(ctx context.Context, id latchbolt.SessionID, data []byte, expires time.Time) error {
@@ -228,6 +233,75 @@ func BenchmarkStores(b *testing.B) {
 					}
 				}
 			})
+		})
+	}
+}
+
+// A session and its user are looked at as of one moment: one that ended before its
+// user was activated was never good, whenever a request came in between.
+func TestStoreAnswersAsOfOneMoment(t *testing.T) {
+	ctx := t.Context()
+	store := &faultySessions{SessionStore: latchbolt.MemorySessions()}
+	eng := open(t, &latchbolt.Config{Sessions: store})
+	u := addUser(t, eng, "ada")
+	for what, end := range map[string]func(latchbolt.Session) error{
+		"Logout":     func(s latchbolt.Session) error { return eng.Logout(ctx, s.Token) },
+		"EndSession": func(s latchbolt.Session) error { return eng.EndSession(ctx, s.ID) },
+	} {
+		s := login(t, eng, "ada")
+		must(t, "deactivating", eng.UpdateUser(ctx, u.ID, set(deactivated)))
+		between := func() {
+			must(t, what, end(s))
+			must(t, "activating", eng.UpdateUser(ctx, u.ID, set(activated)))
+		}
+		store.loaded.Store(&between)
+		if alive(t, eng, s.Token) {
+			t.Errorf("%s: an inactive user's session was good when it had ended already", what)
+		}
+	}
+	// A change that comes between reading and writing the values is not lost.
+	s := login(t, eng, "ada")
+	between := func() { keepNumber(t, eng, s.Token, "other", 1) }
+	store.loaded.Store(&between)
+	keepNumber(t, eng, s.Token, "n", 1)
+	if numberIn(t, eng, s.Token, "n") != 1 || numberIn(t, eng, s.Token, "other") != 1 {
+		t.Error("an update was lost")
+	}
+}
+
+// No request that begins after a logout finds the session, from the cache or from the store.
+func TestStoreLogoutRace(t *testing.T) {
+	ctx := t.Context()
+	for _, c := range storeCases {
+		t.Run(c.name, func(t *testing.T) {
+			eng := open(t, &latchbolt.Config{Sessions: c.make(t)})
+			addUser(t, eng, "ada")
+			id := authenticate(t, eng, "ada")
+			for range 100 {
+				s, err := eng.Login(ctx, id, latchbolt.LoginOptions{})
+				must(t, "login", err)
+				var ended atomic.Bool
+				errs := parallel(4, func(i int) error {
+					if i == 0 {
+						defer ended.Store(true)
+						return eng.Logout(ctx, s.Token)
+					}
+					for range 200 {
+						before := ended.Load()
+						if _, err := eng.SessionUser(ctx, s.Token); before && err == nil {
+							return errors.New("a session was found after its end")
+						}
+						if before {
+							break
+						}
+					}
+					return nil
+				})
+				must(t, "racing", errors.Join(errs...))
+				if alive(t, eng, s.Token) {
+					t.Fatal("alive after its end")
+				}
+			}
 		})
 	}
 }
