@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/latchbolt-go/latchbolt"
+	"github.com/latchbolt-go/latchbolt/internal/kv/memkv"
 )
 
 func trail(t testing.TB, eng *latchbolt.Engine, q latchbolt.AuditQuery) (all []*latchbolt.AuditEntry) {
@@ -208,7 +209,7 @@ func TestAuditIsTrimmed(t *testing.T) {
 		{"no trail at all", latchbolt.AuditConfig{MaxCount: -1}, 0},
 	} {
 		clock := newTestClock()
-		eng := open(t, &latchbolt.Config{Clock: clock.now, Audit: c.cfg, SweepEvery: -1})
+		eng := openOn(t, &memkv.Store{Buckets: latchbolt.Buckets}, &latchbolt.Config{Clock: clock.now, Audit: c.cfg, SweepEvery: -1})
 		for k := range 300 {
 			clock.advance(hour)
 			must(t, "recording", eng.Record(t.Context(), latchbolt.AuditEntry{Action: "x", Detail: fmt.Sprint(k)}))
@@ -229,7 +230,7 @@ func TestAuditIsTrimmed(t *testing.T) {
 // A trail that grows fast is trimmed before the next sweep is due.
 func TestAuditIsTrimmedWhenItGrows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		eng := open(t, &latchbolt.Config{Audit: latchbolt.AuditConfig{MaxCount: 200}})
+		eng := openOn(t, &memkv.Store{Buckets: latchbolt.Buckets}, &latchbolt.Config{Audit: latchbolt.AuditConfig{MaxCount: 200}})
 		for range 1000 {
 			must(t, "recording", eng.Record(t.Context(), latchbolt.AuditEntry{Action: "x"}))
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/latchbolt-go/latchbolt"
+	"github.com/latchbolt-go/latchbolt/internal/kv/memkv"
 )
 
 func sessionsOf(t testing.TB, eng *latchbolt.Engine, id latchbolt.UserID) (all []latchbolt.Session) {
@@ -623,7 +624,7 @@ func TestSessionLimitCountsLivingSessions(t *testing.T) {
 // The sweeper removes what is over, and nothing else.
 func TestSweepRemovesExactlyWhatExpired(t *testing.T) {
 	clock := newTestClock()
-	eng := open(t, &latchbolt.Config{Clock: clock.now, SweepEvery: -1, SessionIdle: -1, SessionLimit: -1})
+	eng := openOn(t, &memkv.Store{Buckets: latchbolt.Buckets}, &latchbolt.Config{Clock: clock.now, SweepEvery: -1, SessionIdle: -1, SessionLimit: -1})
 	ctx := t.Context()
 	rnd := rand.New(rand.NewPCG(3, 3))
 	var names []string
