@@ -301,8 +301,8 @@ func TestSimilarityIsBounded(t *testing.T) {
 		if n := allocated(func() { v.Validate(huge, u) }); n > 4<<10 {
 			t.Errorf("Max %v: %d bytes allocated for 1 MiB", v.Max, n)
 		}
-		linear(t, "similarity of a long password", 1<<18, func(n int) { v.Validate(strings.Repeat("b", n), u) })
-		linear(t, "similarity of long attributes", 1<<12, func(n int) {
+		linear(t, "similarity of a long password", 1<<16, func(n int) { v.Validate(strings.Repeat("b", n), u) })
+		linear(t, "similarity of long attributes", 1<<10, func(n int) {
 			long := strings.Repeat("ab-c", n)
 			v.Validate("cba-cba-cba-cba", &latchbolt.User{Username: long})
 			v.Validate(strings.Repeat("xyz", n/20), &latchbolt.User{Username: long})
