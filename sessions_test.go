@@ -887,3 +887,32 @@ func TestBroughtSessions(t *testing.T) {
 		}
 	})
 }
+
+func TestSweepRemovesKeysOfBroughtSessions(t *testing.T) {
+	clock := newTestClock()
+	eng := open(t, &latchbolt.Config{Clock: clock.now, SweepEvery: -1})
+	ctx := t.Context()
+	u := addUser(t, eng, "ada")
+	must(t, "bringing", eng.Update(ctx, func(tx *latchbolt.Tx) error {
+		for i := range 150 {
+			b := latchbolt.BroughtSession{User: u.ID, Backend: "password", Expires: tx.Now().Add(time.Hour)}
+			if i == 0 {
+				b.Expires = tx.Now().Add(1000 * time.Hour)
+			}
+			if err := tx.InsertSession(fmt.Sprint("session-key-", i), b); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	clock.advance(10 * time.Hour)
+	r, err := eng.Sweep(ctx)
+	if err != nil || r.Brought != 149 {
+		t.Errorf("sweep: %+v, %v", r, err)
+	}
+	kept, err := latchbolt.ParseToken("session-key-0")
+	must(t, "parsing", err)
+	if !alive(t, eng, kept) || records(t, eng, latchbolt.BucketSession) != 1 {
+		t.Error("the wrong sessions went")
+	}
+}

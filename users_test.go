@@ -542,3 +542,29 @@ func TestPasswordHashForExport(t *testing.T) {
 	want(t, "nobody", eng.SetPassword(ctx, 999, goodPassword), latchbolt.ErrNotFound)
 	wantFields(t, "a bad password", eng.SetPassword(ctx, u.ID, "short"), "password password_too_short")
 }
+
+// Names so long that their keys are hashes are still told apart, found and put in order.
+func TestLongNames(t *testing.T) {
+	eng := open(t, nil)
+	long := strings.Repeat("\U00010428", 149) // four bytes each
+	names := []string{long + "a", long + "b", long + "\U00010428", long[4:]}
+	for _, name := range names {
+		must(t, "inserting", eng.InsertUser(t.Context(), &latchbolt.User{Username: name}, latchbolt.PasswordHash{}))
+	}
+	for i, name := range names {
+		if u, err := eng.UserByName(t.Context(), strings.ToUpper(name)); err != nil || u.ID != latchbolt.UserID(i+1) {
+			t.Errorf("name %d: got %v, %v", i, u, err)
+		}
+	}
+	for _, order := range []latchbolt.Order{latchbolt.OrderByID, latchbolt.OrderByName} {
+		q := latchbolt.UserQuery{Prefix: long, Order: order, Limit: 1}
+		n := 0
+		for users := collect(t, eng, q); len(users) > 0; users = collect(t, eng, q) {
+			q.After = users[0]
+			n++
+		}
+		if n != 3 {
+			t.Errorf("order %d: got %d users, want 3", order, n)
+		}
+	}
+}
