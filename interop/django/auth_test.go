@@ -58,13 +58,14 @@ func TestCheckPassword(t *testing.T) {
 			c.row(t, w.Username+": "+what, authenticate(t, eng, w.Username, password) != "", want)
 		}
 		// The right one is last: it may replace the hash.
+		quick := raceDetector && slices.Contains(strong, w.Username) // bcrypt alone would take minutes
 		for _, other := range w.CheckPassword.Others {
-			if other[0] == nil {
-				continue
+			if quick {
+				break
 			}
 			try("other "+other[0].(string), other[0].(string), other[1] == true)
 		}
-		if w.CheckPassword.HashItself.Raises == "" {
+		if w.CheckPassword.HashItself.Raises == "" && !quick {
 			try("the hash itself", w.Encoded, w.CheckPassword.HashItself.Value)
 		}
 		if w.Password != nil {
