@@ -28,6 +28,7 @@ const (
 	ActionPasswordChange = "password.change"
 	ActionPasswordReset  = "password.reset"
 	ActionTokenIssue     = "token.issue"
+	ActionTokenUse       = "token.use"
 	ActionTokenFailed    = "token.failed"
 	ActionGroupCreate    = "group.create"
 	ActionGroupUpdate    = "group.update"

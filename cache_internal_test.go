@@ -654,9 +654,9 @@ func TestDeactivationDoesNotBringSessionsBack(t *testing.T) {
 	}
 }
 
-// TestDeniedDeactivationRests deactivates on a full disk, and again when there is
-// room: the sessions are those of an inactive user, as if it had worked at once.
-func TestDeniedDeactivationRests(t *testing.T) {
+// TestDeniedDeactivationEnds deactivates on a full disk, and again when there is
+// room: the sessions are over for good, as if it had worked at once.
+func TestDeniedDeactivationEnds(t *testing.T) {
 	w := newCacheWorld(t, Config{})
 	off := func(u *User) { u.Inactive = true }
 	w.store.failing(kv.ErrFull)
@@ -672,8 +672,8 @@ func TestDeniedDeactivationRests(t *testing.T) {
 		t.Errorf("%d denials after it was written; alive %v", n, w.alive())
 	}
 	w.must(w.update(func(u *User) { u.Inactive = false }))
-	if !w.alive() {
-		t.Error("dead although active again")
+	if w.alive() {
+		t.Error("alive again with the user")
 	}
 }
 

@@ -154,6 +154,9 @@ func (c *Config) check() error {
 	if c.SessionLifetime < 0 || c.RememberLifetime < 0 || c.TokenLifetime < 0 {
 		bad("SessionLifetime, RememberLifetime and TokenLifetime must not be negative: nothing lives for ever")
 	}
+	if t := c.Throttle; t.First < 0 || t.Max < 0 || t.Forget < 0 {
+		bad("Throttle: First, Max and Forget must not be negative; a negative Free turns the throttle off")
+	}
 	if len(c.Hashers) == 0 {
 		bad("Hashers must not be empty: there would be no way to make a hash")
 	}

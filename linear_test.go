@@ -281,6 +281,9 @@ func (s linState) change(in linInput, out linOutput, u *linUser, there bool) (bo
 		}
 	case linInactive:
 		if can {
+			if in.on && !u.inactive {
+				u.sessions = [linSessions / 64]uint64{}
+			}
 			u.inactive = in.on
 		}
 	case linSuper:

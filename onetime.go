@@ -160,14 +160,19 @@ func (e *Engine) CheckToken(ctx context.Context, purpose string, t Token) (id Us
 // issued with, in the same transaction: if fn fails, the token is as good as before. Of
 // many calls with one token exactly one succeeds. The error is [ErrToken].
 func (e *Engine) RedeemToken(ctx context.Context, purpose string, t Token, fn func(tx *Tx, u *User, data string) error) error {
-	return e.redeem(ctx, purpose, t, fn, nil)
+	return e.redeem(ctx, purpose, t, func(tx *Tx, u *User, data string) error {
+		if err := fn(tx, u, data); err != nil {
+			return err
+		}
+		return tx.audit(AuditEntry{Action: ActionTokenUse, User: u.ID, Username: u.Username, Detail: purpose})
+	}, nil)
 }
 
 func (e *Engine) redeem(ctx context.Context, purpose string, t Token, fn func(*Tx, *User, string) error, what func() denial) error {
 	if what == nil {
 		what = func() denial { return denial{} }
 	}
-	return e.revoke(ctx, func(tx *Tx) error {
+	err := e.revoke(ctx, func(tx *Tx) error {
 		k, u, err := tx.goodToken(&t, purpose)
 		if err != nil {
 			return err
@@ -180,6 +185,12 @@ func (e *Engine) redeem(ctx context.Context, purpose string, t Token, fn func(*T
 		}
 		return fn(tx, &u.User, k.data)
 	}, what)
+	if errors.Is(err, ErrToken) {
+		e.later(ctx, "recording a refused token", func(tx *Tx) error {
+			return tx.audit(AuditEntry{Action: ActionTokenFailed, Failed: true, Detail: purpose})
+		}, nil)
+	}
+	return err
 }
 
 // ResetToken issues a token with which a user can set a new password once, by

@@ -9,8 +9,8 @@ import (
 // redacted is what every way of printing a secret gives.
 const redacted = "[redacted]"
 
-// redact is embedded in the types that hold a secret. It answers every
-// formatting verb, slog, JSON and text encoding with the same word. The real
+// redact is embedded in the types that hold a secret. It answers the
+// formatting verbs (but %p, for which fmt asks nobody and go vet complains), slog, JSON and text encoding with the same word. The real
 // value is had only from a method that says so in its name.
 type redact struct{}
 

@@ -598,7 +598,7 @@ func (tx *Tx) mayLogin(id Identity) error {
 	}
 	var u userRecord
 	decodeUserHead(&body, &u)
-	if !ok || u.generation != id.p.st.generation || u.Inactive && !id.p.allowed || tx.denied(id.ID()).inactive {
+	if !ok || u.generation != id.p.st.generation || u.Inactive && !id.p.allowed || tx.denied(id.ID()) != (userDenial{}) {
 		return ErrCredentials
 	}
 	return nil
@@ -739,8 +739,8 @@ func (e *Engine) Renew(ctx context.Context, t Token) (Session, error) {
 	return e.rotate(ctx, &t, func(*sessionRecord) {})
 }
 
-// SetExpiry makes a session end after a time from now, whatever was configured;
-// 0 or less ends it now. If the token cannot stand for a session that lives so
+// SetExpiry makes a session end after a time from now, whatever lifetime was
+// configured; its idle limit stays. 0 or less ends it now. If the token cannot stand for a session that lives so
 // long, the session gets a new one; send it to the client.
 func (e *Engine) SetExpiry(ctx context.Context, t Token, d time.Duration) (p Session, err error) {
 	change := func(s *sessionRecord) { s.expires = e.clock.now().Add(d) }
@@ -910,7 +910,7 @@ func (e *Engine) EndSession(ctx context.Context, id SessionID) error {
 	}, func() denial { return denial{sessions: ended} })
 }
 
-// EndSessions ends all sessions of a user. See [Engine.Logout] about writes
+// EndSessions ends all sessions of a user and voids its one-time tokens. See [Engine.Logout] about writes
 // that fail.
 func (e *Engine) EndSessions(ctx context.Context, id UserID) error {
 	if err := e.revoke(ctx, func(tx *Tx) error {
@@ -918,11 +918,9 @@ func (e *Engine) EndSessions(ctx context.Context, id UserID) error {
 		if err != nil {
 			return err
 		}
-		if err := tx.deleteSessions(id, nil); err != nil {
+		if err := tx.endAll(u); err != nil {
 			return err
 		}
-		// Whatever is not filed under the user dies with the generation.
-		u.generation++
 		if err := tx.putUser(u); err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"sync"
 	"time"
@@ -56,6 +57,9 @@ type throttle struct {
 	mu  sync.Mutex // guards the maps
 	// running counts attempts under way.
 	running map[throttleID]int
+	// ended is closed, and replaced, when an attempt under way ends.
+	ended   chan struct{}
+	waiting int // attempts that wait for one under way
 	// unwritten counts failures that are not in the file yet, and when the last one was.
 	unwritten map[throttleID]unwritten
 }
@@ -68,6 +72,7 @@ type unwritten struct {
 func (t *throttle) init(cfg ThrottleConfig) {
 	t.cfg = cfg
 	t.running = make(map[throttleID]int)
+	t.ended = make(chan struct{})
 	t.unwritten = make(map[throttleID]unwritten)
 }
 
@@ -227,7 +232,16 @@ func (t *throttle) begin(ids []throttleID) (running []int, pending []unwritten) 
 	return running, pending
 }
 
+// end takes an attempt out of those under way, and lets those look again that wait.
 func (t *throttle) end(ids []throttleID) {
+	t.leave(ids)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	close(t.ended)
+	t.ended = make(chan struct{})
+}
+
+func (t *throttle) leave(ids []throttleID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, id := range ids {
@@ -241,16 +255,72 @@ func (t *throttle) end(ids []throttleID) {
 // to call when the attempt is over, or how long to wait.
 //
 // The attempt is counted as under way before failures are read. So every other attempt is seen as
-// one or the other, and however many come at once, no more than are free are looked at.
+// one or the other, and however many come at once, no more than are free are looked at. What is
+// more than that waits for those under way, as they may all be right; [ErrBusy] bounds how many wait.
 func (e *Engine) admit(ctx context.Context, ids []throttleID) (wait time.Duration, done func(), err error) {
+	for {
+		ended := e.throttle.endOfOne()
+		wait, crowded, done, err := e.tryAdmit(ctx, ids)
+		if !crowded {
+			return wait, done, err
+		}
+		if err := e.throttle.await(ctx, ended); err != nil {
+			return 0, nil, err
+		}
+	}
+}
+
+// endOfOne returns a channel that is closed when an attempt ends, if somebody waits for it.
+func (t *throttle) endOfOne() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.ended
+}
+
+// maxWaiting is how many attempts may wait for others of their account or source.
+const maxWaiting = 256
+
+// await waits for an attempt to end.
+func (t *throttle) await(ctx context.Context, ended <-chan struct{}) error {
+	t.mu.Lock()
+	if t.ended != ended { // one ended already
+		t.mu.Unlock()
+		return nil
+	}
+	if t.waiting >= maxWaiting {
+		t.mu.Unlock()
+		return ErrBusy
+	}
+	t.waiting++
+	t.mu.Unlock()
+	defer func() {
+		t.mu.Lock()
+		t.waiting--
+		t.mu.Unlock()
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("latchbolt: waiting for other attempts: %w", ctx.Err())
+	}
+}
+
+// tryAdmit is admit for one look: crowded means that too many attempts are under way.
+func (e *Engine) tryAdmit(ctx context.Context, ids []throttleID) (wait time.Duration, crowded bool, done func(), err error) {
 	running, pending := e.throttle.begin(ids)
 	defer func() {
-		if done == nil {
+		switch {
+		case done != nil:
+		case crowded:
+			// Not worth waking others for: what crowds this one crowds them.
+			e.throttle.leave(ids)
+		default:
 			e.throttle.end(ids)
 		}
 	}()
 	err = e.view(ctx, func(tx *ReadTx) error {
-		wait = 0
+		wait, crowded = 0, false
 		for i, id := range ids {
 			free := e.throttle.free(id)
 			n, last, err := tx.failures(id, pending[i])
@@ -259,16 +329,14 @@ func (e *Engine) admit(ctx context.Context, ids []throttleID) (wait time.Duratio
 			}
 			wait = max(wait, e.throttle.left(n, free, last, tx.now))
 			// Beyond the free failures one attempt at a time is looked at.
-			if running[i] > 0 && running[i]+n >= max(free, 1) {
-				wait = max(wait, e.throttle.cfg.First)
-			}
+			crowded = crowded || running[i] > 0 && running[i]+n >= max(free, 1)
 		}
 		return nil
 	})
-	if err != nil || wait > 0 {
-		return wait, nil, err
+	if err != nil || wait > 0 || crowded {
+		return wait, crowded && err == nil && wait == 0, nil, err
 	}
-	return 0, func() { e.throttle.end(ids) }, nil
+	return 0, false, func() { e.throttle.end(ids) }, nil
 }
 
 // left is how long attempts are refused from now on after n failures.

@@ -352,7 +352,7 @@ func (tx *Tx) guardSuperuser(old, u *userRecord) error {
 
 // UpdateUser changes a user: fn is given a copy and alters it. It may run more
 // than once. The identifier, the groups and the password are not changed that
-// way. Deactivation is in force for every call that starts after the
+// way. Deactivation ends all sessions of the user and voids its tokens, for every call that starts after the
 // transaction; [ErrLastSuperuser] is returned if nobody would be left.
 func (tx *Tx) UpdateUser(id UserID, fn func(*User) error) error {
 	old, err := tx.user(id)
@@ -380,6 +380,12 @@ func (tx *Tx) UpdateUser(id UserID, fn func(*User) error) error {
 	}
 	if err := tx.indexUser(old, &u); err != nil {
 		return err
+	}
+	if u.Inactive && !old.Inactive {
+		// For good: they do not come back to life with the user.
+		if err := tx.endAll(&u); err != nil {
+			return err
+		}
 	}
 	if !u.LastLogin.Equal(old.LastLogin) {
 		if err := tx.putLogin(id, u.LastLogin); err != nil {
@@ -435,14 +441,20 @@ func (tx *Tx) SetPasswordHash(id UserID, h PasswordHash) error {
 	if err != nil {
 		return err
 	}
-	u.generation++
-	if err := tx.deleteSessions(id, nil); err != nil {
-		return err
-	}
-	if err := tx.deleteTokens(id, ""); err != nil {
+	if err := tx.endAll(u); err != nil {
 		return err
 	}
 	return tx.replaceHash(u, h)
+}
+
+// endAll ends the sessions of a user and voids its tokens. The caller stores u, whose new
+// generation ends what is not filed under the user.
+func (tx *Tx) endAll(u *userRecord) error {
+	u.generation++
+	if err := tx.deleteSessions(u.ID, nil); err != nil {
+		return err
+	}
+	return tx.deleteTokens(u.ID, "")
 }
 
 // replaceHash stores another hash and leaves everything else alone.

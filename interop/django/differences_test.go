@@ -58,8 +58,10 @@ var differences = []difference{
 		"Setting somebody else's password does not touch one's own session."},
 	{"login_flows", []string{"hash is upgraded elsewhere"}, 4,
 		"Making a hash anew is no change of the password: it ends no session and voids no token."},
-	{"login_flows", []string{"user deactivated: anonymous, session not flushed: values", "no longer configured: anonymous, session not flushed: values"}, 2,
-		"While the user of a session may not use it, neither can its values be read; if the user is let in again, all is as before."},
+	{"login_flows", []string{"user deactivated: anonymous, session not flushed"}, 3,
+		"Deactivating a user ends the user's sessions for good."},
+	{"login_flows", []string{"no longer configured: anonymous, session not flushed: values"}, 1,
+		"While the backend of a session is not configured, its values cannot be read; if it is configured again, all is as before."},
 	{"login_flows", []string{"user deleted"}, 2,
 		"Deleting a user deletes the user's sessions."},
 }

@@ -244,7 +244,7 @@ func compareFlow(t *testing.T, c *checker, f *flow, w *flowRow) {
 	if !w.KeyBefore {
 		return
 	}
-	// Whether the session still stands, should its user be let in again.
+	// Whether the session stands, should its user be let in again.
 	switch {
 	case strings.Contains(w.Case, "deactivated"):
 		f.setInactive(false)
