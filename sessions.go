@@ -747,6 +747,9 @@ func (e *Engine) SetExpiry(ctx context.Context, t Token, d time.Duration) (p Ses
 	if e.vault != nil {
 		return e.vault.rotate(ctx, &t, change)
 	}
+	if d <= 0 {
+		return e.expire(ctx, &t, change)
+	}
 	err = e.update(ctx, func(tx *Tx) error {
 		sel, s, err := tx.living(&t)
 		if err != nil {
@@ -764,6 +767,26 @@ func (e *Engine) SetExpiry(ctx context.Context, t Token, d time.Duration) (p Ses
 		return tx.put(bucketSession, sel[:], s.encode())
 	})
 	return p, err
+}
+
+// expire ends a living session and returns what change made of it. The session is removed, and not only
+// given an end that is past: after a crash the clock may be behind that.
+func (e *Engine) expire(ctx context.Context, t *Token, change func(*sessionRecord)) (p Session, err error) {
+	var ended []selector
+	err = e.revoke(ctx, func(tx *Tx) error {
+		sel, s, err := tx.living(t)
+		if err != nil {
+			return err
+		}
+		change(s)
+		p, ended = s.public(sel), s.selectors(sel)
+		p.Token = *t
+		return tx.deleteSession(sel, s)
+	}, func() denial { return denial{sessions: ended} })
+	if err != nil {
+		return Session{}, err
+	}
+	return p, nil
 }
 
 // NameSession lets the user give a session a name for the list.
