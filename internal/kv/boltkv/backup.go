@@ -35,7 +35,7 @@ func (s *Store) Backup(ctx context.Context, dest string, replace bool) (err erro
 	temp := f.Name()
 	defer func() {
 		if err != nil {
-			_ = os.Remove(temp)
+			_ = remove(temp)
 		}
 	}()
 	if err := errors.Join(s.copyTo(ctx, f), f.Close()); err != nil {
@@ -67,6 +67,7 @@ func (s *Store) copyTo(ctx context.Context, f *os.File) error {
 	if err := f.Sync(); err != nil {
 		return err
 	}
+	step(Synced, f.Name(), "")
 	return verifyFile(ctx, f, size)
 }
 

@@ -52,6 +52,7 @@ func (s *Store) commitBolt(tx *bolt.Tx) error {
 	txid := uint64(tx.ID())
 	err, aborted := s.tryCommit(tx)
 	if err == nil {
+		step(Committed, s.path, "")
 		return nil
 	}
 	if aborted {

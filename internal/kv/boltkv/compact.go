@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -64,7 +63,7 @@ func (s *Store) compactLocked(ctx context.Context) (before, after int64, err err
 	}
 	defer func() {
 		if err != nil {
-			_ = os.Remove(temp)
+			_ = remove(temp)
 		}
 	}()
 	next, err := s.takeOver(temp)
@@ -75,14 +74,14 @@ func (s *Store) compactLocked(ctx context.Context) (before, after int64, err err
 		next.drop()
 		return 0, 0, fmt.Errorf("boltkv: compact: %w", err)
 	}
-	if err := os.Rename(temp, s.path); err != nil {
+	if err := rename(temp, s.path); err != nil {
 		next.drop()
 		return 0, 0, fmt.Errorf("boltkv: compact: %w", err)
 	}
 	old := s.handle()
 	s.adopt(next)
 	old.drop()
-	if err := syncDir(filepath.Dir(s.path)); err != nil {
+	if err := syncFolder(filepath.Dir(s.path)); err != nil {
 		// After a power cut either file may have the name; what is
 		// written to the new one could be lost with it.
 		s.fail(failure{cause: err})
@@ -101,7 +100,7 @@ func (s *Store) rewrite(ctx context.Context) (_ string, err error) {
 	temp := f.Name()
 	defer func() {
 		if err != nil {
-			_ = os.Remove(temp)
+			_ = remove(temp)
 		}
 	}()
 	dst, err := openBolt(f, &bolt.Options{

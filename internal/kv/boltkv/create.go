@@ -35,7 +35,7 @@ func Create(path string, o *Options) (err error) {
 	temp := f.Name()
 	defer func() {
 		if err != nil {
-			_ = os.Remove(temp)
+			_ = remove(temp)
 		}
 	}()
 	if err := s.fill(f); err != nil {
@@ -51,7 +51,11 @@ func Create(path string, o *Options) (err error) {
 // foretell.
 func newTemp(path string) (*os.File, error) {
 	name := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+rand.Text()+".tmp")
-	return os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|noFollow, 0o600)
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|noFollow, 0o600)
+	if err == nil {
+		step(Created, name, "")
+	}
+	return f, err
 }
 
 // fill makes a bbolt database with the buckets and the first records in f, and
@@ -107,7 +111,11 @@ func syncPath(path string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Sync(), f.Close())
+	err = f.Sync()
+	if err == nil {
+		step(Synced, path, "")
+	}
+	return errors.Join(err, f.Close())
 }
 
 // publish gives the synced file temp its name in one durable step. Unless replace is
@@ -116,18 +124,19 @@ func publish(temp, path string, replace bool) error {
 	var err error
 	switch {
 	case replace:
-		err = os.Rename(temp, path)
+		err = rename(temp, path)
 	default:
 		err = os.Link(temp, path)
 		switch {
 		case err == nil:
-			err = os.Remove(temp)
+			step(Linked, temp, path)
+			err = remove(temp)
 		case !errors.Is(err, fs.ErrExist):
 			err = renameIfAbsent(temp, path)
 		}
 	}
 	if err == nil {
-		err = syncDir(filepath.Dir(path))
+		err = syncFolder(filepath.Dir(path))
 	}
 	if err != nil {
 		return fmt.Errorf("boltkv: %w", err)
@@ -140,11 +149,14 @@ func publish(temp, path string, replace bool) error {
 // in the moment between is lost.
 func renameIfAbsent(temp, path string) error {
 	err := renameAbsent(temp, path)
+	if err == nil {
+		step(Renamed, temp, path)
+	}
 	if !errors.Is(err, errors.ErrUnsupported) {
 		return err
 	}
 	if _, err := os.Lstat(path); err == nil {
 		return &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist}
 	}
-	return os.Rename(temp, path)
+	return rename(temp, path)
 }

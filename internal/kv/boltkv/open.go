@@ -183,6 +183,9 @@ func (s *Store) attach(f *os.File) (err error) {
 		return err
 	}
 	db.AllocSize = growStep
+	if Observe != nil {
+		Observe(Step{Op: Opened, Path: f.Name(), DB: db})
+	}
 	s.db, s.log, s.file, s.info, s.metas, s.pageSize = db, log, f, info, metas, m.pageSize
 	return nil
 }
