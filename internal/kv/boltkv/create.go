@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -122,18 +123,10 @@ func syncPath(path string) error {
 // set, an existing file, of whatever kind, stays and the error is [fs.ErrExist].
 func publish(temp, path string, replace bool) error {
 	var err error
-	switch {
-	case replace:
+	if replace {
 		err = rename(temp, path)
-	default:
-		err = os.Link(temp, path)
-		switch {
-		case err == nil:
-			step(Linked, temp, path)
-			err = remove(temp)
-		case !errors.Is(err, fs.ErrExist):
-			err = renameIfAbsent(temp, path)
-		}
+	} else {
+		err = renameIfAbsent(temp, path)
 	}
 	if err == nil {
 		err = syncFolder(filepath.Dir(path))
@@ -144,9 +137,10 @@ func publish(temp, path string, replace bool) error {
 	return nil
 }
 
-// renameIfAbsent is for file systems without links. Where the system has no single
-// step for it, the name is looked up first, and a file that appears
-// in the moment between is lost.
+// renameIfAbsent gives temp its name unless somebody has it. Where the system has no single
+// step for that, there is a moment at which the file has both names, see [oneName]. Where
+// there are no links either, the name is looked up first, and a file that
+// appears in the moment between is lost.
 func renameIfAbsent(temp, path string) error {
 	err := renameAbsent(temp, path)
 	if err == nil {
@@ -155,8 +149,41 @@ func renameIfAbsent(temp, path string) error {
 	if !errors.Is(err, errors.ErrUnsupported) {
 		return err
 	}
+	switch err := os.Link(temp, path); {
+	case err == nil:
+		step(Linked, temp, path)
+		if err := remove(temp); !errors.Is(err, fs.ErrNotExist) { // unless Open has removed it
+			return err
+		}
+		return nil
+	case errors.Is(err, fs.ErrExist):
+		return err
+	}
 	if _, err := os.Lstat(path); err == nil {
 		return &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist}
 	}
 	return rename(temp, path)
+}
+
+// oneName takes from the file at path the temporary names in the same folder, of which one is
+// left if the machine stopped while the file was given its name. The file is whole and synced then.
+func oneName(path string, info fs.FileInfo) error {
+	dir := filepath.Dir(path)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	prefix := "." + filepath.Base(path) + "."
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), prefix) {
+			continue
+		}
+		name := filepath.Join(dir, e.Name())
+		if other, err := os.Lstat(name); err == nil && os.SameFile(info, other) {
+			if err := remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+	}
+	return syncFolder(dir)
 }

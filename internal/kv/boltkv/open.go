@@ -112,7 +112,14 @@ func openFile(path string, readOnly bool) (_ opened, err error) {
 	if !info.Mode().IsRegular() {
 		return opened{}, fmt.Errorf("%w: %s is not a regular file (%v)", kv.ErrInsecure, path, info.Mode().Type())
 	}
-	if err := checkOwner(f, info); err != nil {
+	err = checkOwner(f, info)
+	if err != nil && !readOnly && oneName(path, info) == nil {
+		if info, err = f.Stat(); err != nil {
+			return opened{}, err
+		}
+		err = checkOwner(f, info)
+	}
+	if err != nil {
 		return opened{}, fmt.Errorf("%s: %w", path, err)
 	}
 	return opened{f, info}, nil

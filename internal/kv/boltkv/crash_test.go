@@ -1,0 +1,56 @@
+package boltkv_test
+
+import (
+	"crypto/rand"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"github.com/latchbolt-go/latchbolt/internal/kv"
+	"github.com/latchbolt-go/latchbolt/internal/kv/boltkv"
+)
+
+// observe sets boltkv.Observe until the test ends. Tests that use it must not run beside others.
+func observe(t *testing.T, fn func(boltkv.Step)) {
+	t.Helper()
+	boltkv.Observe = fn
+	t.Cleanup(func() { boltkv.Observe = nil })
+}
+
+// tempName is a name as the store gives it to a file that is being made.
+func tempName(path string) string {
+	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+rand.Text()+".tmp")
+}
+
+// TestStoppedWhileNamed opens a file of which creation was stopped between its two names, as it is where
+// a file cannot be renamed unless the name is taken.
+func TestStoppedWhileNamed(t *testing.T) {
+	path := create(t)
+	temp := tempName(path)
+	must(t, os.Link(path, temp))
+	s := open(t, path)
+	put(t, s, "k", "v")
+	if _, err := os.Lstat(temp); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the second name is still there: %v", err)
+	}
+	must(t, s.Close())
+	must(t, os.Link(path, path+".mine"))
+	_, err := boltkv.Open(path, options())
+	wantErr(t, "Open with a second link that is not ours", err, kv.ErrInsecure)
+}
+
+// TestCreateHasOneName tests that a file that is made never has two names where that can be had.
+func TestCreateHasOneName(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux can rename unless a name is taken")
+	}
+	linked := false
+	observe(t, func(s boltkv.Step) { linked = linked || s.Op == boltkv.Linked })
+	create(t)
+	if linked {
+		t.Error("the file had two names for a moment")
+	}
+}
