@@ -16,33 +16,38 @@ import (
 // a session may be used, stay in the file: whatever the store, a session ends
 // at once when its user gets another password, is deactivated or deleted. What each gives up:
 //
-//	                                    file  memory  folder   sealed
-//	survives a restart                  yes   no      yes      yes
-//	is part of backups of the file      yes   no      no       no
-//	Sessions, NameSession               yes   yes     yes [1]  no
-//	EndSession, EndOtherSessions        yes   yes     yes      no
-//	EndSessions                         yes   yes     yes      yes
-//	Logout, Renew, SetExpiry: old
-//	  token is dead at once             yes   yes     yes      [2]
-//	limit of sessions per user          yes   yes     yes [1]  no
-//	use puts off the end by idleness    yes   yes     yes      [3]
-//	values of one session               60 K  60 K    60 K     2 K [4]
-//	updates at the same time            all   all     all      last wins
-//	keys of sessions brought over       yes   no      no       no
+//	                                file  memory  folder   sealed
+//	survives a restart              yes   no      yes      yes
+//	is part of backups of the file  yes   no      no       no
+//	Sessions, NameSession           yes   yes     yes (1)  no
+//	EndSession, EndOtherSessions    yes   yes     yes      no
+//	EndSessions                     yes   yes     yes      yes
+//	a token that was replaced or
+//	  logged out is dead at once    yes   yes     yes      (2)
+//	limit of sessions per user      yes   yes     yes (1)  no
+//	use puts off the idle end       yes   yes     yes      (3)
+//	values of one session           60 K  60 K    60 K     2 K (4)
+//	updates at the same time        all   all     all      last wins
+//	sessions brought over           yes   no      no       no
 //
-// [1] At the first login, list or sweep after the start all stored sessions are
-// read once, about 25 µs each, and about 250 bytes are kept in memory for each.
-// [2] In this process, until the session would have ended. After a restart, and
-// for a copy of an older token, the token is good again until it expires, unless
-// the user's password was changed or EndSessions was called.
-// [3] A sealed token says itself when it was last used. Engine.UpdateValues gives a
-// new one when the one it is given is older than a minute, also if nothing
-// changes: without such calls the session ends Config.SessionIdle after it began.
-// [4] The token, everything in it and base64 take at most 3,840 characters; more is
-// refused with a [*FieldError].
+// The marks in it:
 //
-// Outside the file a login is two steps and not one transaction: if the second
-// fails, the trail names a login that came to nothing.
+//  1. At the first login, list or sweep after the start all stored sessions are
+//     read once, about 25 µs each, and about 250 bytes are kept in memory for each.
+//  2. In this process, until the session would have ended. After a restart the
+//     token is good again until it expires, unless the user got another password
+//     or EndSessions was called. A token with older values is always good as
+//     long as the session is, and brings them back.
+//  3. A sealed token says itself when it was last used. [Engine.UpdateValues]
+//     gives a new one if the one it is given is more than a minute old, also if
+//     nothing changes. Without such calls the session ends Config.SessionIdle
+//     after it began.
+//  4. The token has at most 3,840 characters with everything in it; what does
+//     not fit is refused with a [*FieldError].
+//
+// What no row says is the same for all, but for two things. Outside the file
+// [Engine.SetExpiry] always gives a new token. And a login is two steps there, not one
+// transaction: if the second fails, the trail names a login that came to nothing.
 //
 // # Implementing one
 //

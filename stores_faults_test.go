@@ -237,28 +237,36 @@ func BenchmarkStores(b *testing.B) {
 	}
 }
 
-// A session and its user are looked at as of one moment: one that ended before its
-// user was activated was never good, whenever a request came in between.
-func TestStoreAnswersAsOfOneMoment(t *testing.T) {
-	ctx := t.Context()
+// What is stored and what is in memory are looked at as of one moment: a use that is written
+// while a request is between the two is not overlooked.
+func TestStoreUseWrittenMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &faultySessions{SessionStore: latchbolt.MemorySessions()}
+		eng := open(t, &latchbolt.Config{Sessions: store, SessionIdle: time.Hour})
+		addUser(t, eng, "ada")
+		s := login(t, eng, "ada")
+		time.Sleep(time.Hour - 2*time.Second)
+		if !alive(t, eng, s.Token) {
+			t.Fatal("dead before its time")
+		}
+		time.Sleep(3 * time.Second)
+		saves := store.saves.Load()
+		between := func() { time.Sleep(5 * time.Second) }
+		store.loaded.Store(&between)
+		if !alive(t, eng, s.Token) {
+			t.Error("a session in use ended")
+		}
+		if store.saves.Load() == saves {
+			t.Error("its use was not written meanwhile: this shows nothing")
+		}
+	})
+}
+
+// What happens between reading and writing counts.
+func TestStoreChangesMeanwhile(t *testing.T) {
 	store := &faultySessions{SessionStore: latchbolt.MemorySessions()}
 	eng := open(t, &latchbolt.Config{Sessions: store})
-	u := addUser(t, eng, "ada")
-	for what, end := range map[string]func(latchbolt.Session) error{
-		"Logout":     func(s latchbolt.Session) error { return eng.Logout(ctx, s.Token) },
-		"EndSession": func(s latchbolt.Session) error { return eng.EndSession(ctx, s.ID) },
-	} {
-		s := login(t, eng, "ada")
-		must(t, "deactivating", eng.UpdateUser(ctx, u.ID, set(deactivated)))
-		between := func() {
-			must(t, what, end(s))
-			must(t, "activating", eng.UpdateUser(ctx, u.ID, set(activated)))
-		}
-		store.loaded.Store(&between)
-		if alive(t, eng, s.Token) {
-			t.Errorf("%s: an inactive user's session was good when it had ended already", what)
-		}
-	}
+	addUser(t, eng, "ada")
 	// A change that comes between reading and writing the values is not lost.
 	s := login(t, eng, "ada")
 	between := func() { keepNumber(t, eng, s.Token, "other", 1) }
@@ -303,5 +311,27 @@ func TestStoreLogoutRace(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Who logs out while the password is being changed is logged out.
+func TestStoreLogoutDuringChangePassword(t *testing.T) {
+	ctx := t.Context()
+	for _, c := range storeCases[1:] {
+		var eng *latchbolt.Engine
+		var s latchbolt.Session
+		cfg := &latchbolt.Config{Sessions: c.make(t)}
+		cfg.Events.Changed = func(ch latchbolt.Change) {
+			if ch.Kind == latchbolt.ChangePassword && !s.Token.IsZero() {
+				must(t, "Logout", eng.Logout(ctx, s.Token))
+			}
+		}
+		eng = open(t, cfg)
+		addUser(t, eng, "ada")
+		s = login(t, eng, "ada")
+		n, err := eng.ChangePassword(ctx, s.Token, goodPassword, "another good long password")
+		must(t, c.name, err)
+		deadToken(t, eng, n.Token)
+		deadToken(t, eng, s.Token)
 	}
 }

@@ -310,6 +310,10 @@ func (v *sealedVault) changePassword(ctx context.Context, t *Token, change func(
 	if err != nil {
 		return Session{}, fmt.Errorf("latchbolt: the password was changed, but all sessions ended: %w", err)
 	}
+	if !v.forget(h, h.rec.expires) {
+		// It was ended since: so is the one that goes on from it.
+		v.forget(&heldSession{sel: selector(p.ID), rec: h.rec}, h.rec.expires)
+	}
 	return p, nil
 }
 

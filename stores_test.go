@@ -585,17 +585,38 @@ func testStoreRenew(t *testing.T, c storeCase) {
 	}
 }
 
-// Of many who renew one session at the same time, one gets it.
+// Of many who renew one session at the same time, one gets it; of many who change
+// the password from it too.
 func testStoreRenewRace(t *testing.T, c storeCase) {
-	eng := open(t, &latchbolt.Config{Sessions: c.make(t)})
+	ctx := t.Context()
+	eng := open(t, &latchbolt.Config{Sessions: c.make(t), HashSlots: 16})
 	addUser(t, eng, "ada")
-	s := login(t, eng, "ada")
-	errs := parallel(16, func(int) error {
-		_, err := eng.Renew(t.Context(), s.Token)
-		return err
-	})
-	if won, lost := count(errs, nil), count(errs, latchbolt.ErrNoSession); won != 1 || lost != 15 {
-		t.Errorf("%d renewed it, %d were refused: %v", won, lost, errors.Join(errs...))
+	for range 20 {
+		s := login(t, eng, "ada")
+		errs := parallel(8, func(int) error {
+			_, err := eng.Renew(ctx, s.Token)
+			return err
+		})
+		if won, lost := count(errs, nil), count(errs, latchbolt.ErrNoSession); won != 1 || lost != 7 {
+			t.Fatalf("%d renewed it, %d were refused: %v", won, lost, errors.Join(errs...))
+		}
+	}
+	for round := range 10 {
+		old, changed := goodPassword+fmt.Sprint(round-1), goodPassword+fmt.Sprint(round)
+		if round == 0 {
+			old = goodPassword
+		}
+		id, err := eng.Authenticate(ctx, latchbolt.Password{Username: "ada", Password: old})
+		must(t, "authenticating", err)
+		s, err := eng.Login(ctx, id, latchbolt.LoginOptions{})
+		must(t, "login", err)
+		errs := parallel(4, func(int) error {
+			_, err := eng.ChangePassword(ctx, s.Token, old, changed)
+			return err
+		})
+		if won := count(errs, nil); won != 1 {
+			t.Fatalf("%d of 4 changed the password from one session: %v", won, errors.Join(errs...))
+		}
 	}
 }
 
