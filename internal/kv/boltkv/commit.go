@@ -39,10 +39,37 @@ func (s *Store) settle(g *group) {
 		s.nextReplace = now.Add(replaceCheck)
 	}
 	g.rev = s.offset + kv.Rev(g.tx.ID())
+	s.committing.Store(g)
 	if g.err = s.commitBolt(g.tx); g.err == nil {
 		s.fresh = false
 		s.commits.Add(1)
+		s.durable.Store(uint64(g.rev))
 	}
+	s.committing.Store(nil) // after durable: who finds no group looks there again
+}
+
+// awaitDurable waits until a power cut cannot undo what a View has seen. bbolt shows a
+// commit to readers when it is written and not yet synced; an answer that
+// rests on it, such as that a session has ended already, must not be given before.
+func (s *Store) awaitDurable(ctx context.Context, rev kv.Rev) error {
+	for uint64(rev) > s.durable.Load() {
+		g := s.committing.Load()
+		if g == nil {
+			if uint64(rev) <= s.durable.Load() {
+				return nil
+			}
+			if f := s.failed.Load(); f != nil {
+				return f.err()
+			}
+			return fmt.Errorf("%w: revision %d was read", kv.ErrUnknown, rev)
+		}
+		select {
+		case <-g.done:
+		case <-ctx.Done():
+			return fmt.Errorf("boltkv: view: %w", ctx.Err())
+		}
+	}
+	return nil
 }
 
 // commitBolt commits tx. When it returns, the transaction is over. The error

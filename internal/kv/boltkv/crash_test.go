@@ -54,3 +54,54 @@ func TestCreateHasOneName(t *testing.T) {
 		t.Error("the file had two names for a moment")
 	}
 }
+
+// TestViewIsDurable tests that what a View has seen cannot be undone by a power cut once it returned. bbolt shows a
+// commit to readers as soon as it is written, before it is synced.
+func TestViewIsDurable(t *testing.T) {
+	written, release := make(chan struct{}), make(chan struct{})
+	path := create(t)
+	s := open(t, path)
+	put(t, s, "k", "old")
+	observe(t, func(st boltkv.Step) {
+		if st.Op == boltkv.Committed {
+			close(written) // the commit can be seen, and is not known to be durable yet
+			<-release
+		}
+	})
+	var order []string
+	done := make(chan string)
+	go func() { put(t, s, "k", "new"); done <- "put" }()
+	<-written
+	seen := make(chan string)
+	go func() {
+		var value string
+		_, err := s.View(t.Context(), func(r kv.Reader) error {
+			v, err := r.Get(bucketA, []byte("k"))
+			value = string(v)
+			seen <- value
+			return err
+		})
+		if err != nil {
+			value = err.Error()
+		}
+		done <- "view"
+	}()
+	if got := <-seen; got != "new" {
+		t.Fatalf("the view sees %q: this test tests nothing", got)
+	}
+	for range 1000 { // if it is going to return, let it
+		runtime.Gosched()
+		select {
+		case who := <-done:
+			order = append(order, who)
+		default:
+		}
+	}
+	if len(order) > 0 {
+		t.Errorf("%v returned before the sync was done", order)
+	}
+	close(release)
+	for len(order) < 2 {
+		order = append(order, <-done)
+	}
+}

@@ -66,6 +66,7 @@ func Open(path string, o *Options) (_ *Store, err error) {
 	if err = s.attach(f.File); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	s.durable.Store(uint64(boltRev(s.db)))
 	if err = s.checkContent(); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

@@ -71,6 +71,10 @@ type Store struct {
 	failed  atomic.Pointer[failure]
 	commits atomic.Uint64
 	callers atomic.Uint64
+	// durable is the newest revision that a power cut cannot undo, and
+	// committing the group whose commit is on its way there.
+	durable    atomic.Uint64
+	committing atomic.Pointer[group]
 
 	// gate is held for reading by every transaction that is not nested in
 	// another, and for writing by Compact and Close, which first take the

@@ -30,6 +30,18 @@ func (s *Store) View(ctx context.Context, fn func(kv.Reader) error) (kv.Rev, err
 			return 0, kv.ErrClosed
 		}
 	}
+	rev, err := s.read(fn)
+	if rev == 0 {
+		return 0, err
+	}
+	if err := s.awaitDurable(ctx, rev); err != nil {
+		return 0, err
+	}
+	return rev, err
+}
+
+// read is View without its precautions. The revision is 0 if fn was not called.
+func (s *Store) read(fn func(kv.Reader) error) (kv.Rev, error) {
 	tx, err := s.begin(false)
 	if err != nil {
 		return 0, err
