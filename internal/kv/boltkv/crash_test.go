@@ -105,3 +105,29 @@ func TestViewIsDurable(t *testing.T) {
 		order = append(order, <-done)
 	}
 }
+
+// TestOpenSyncs tests that what is found on opening is durable before it is believed: a process that
+// was killed may have left it unsynced, name and content.
+func TestOpenSyncs(t *testing.T) {
+	path := create(t)
+	var steps []boltkv.Op
+	observe(t, func(s boltkv.Step) { steps = append(steps, s.Op) })
+	o := options()
+	o.Check = func(kv.Reader) error {
+		steps = append(steps, 0) // the first read
+		return nil
+	}
+	s, err := boltkv.Open(path, o)
+	must(t, err)
+	must(t, s.Close())
+	found := map[boltkv.Op]bool{}
+	for _, op := range steps {
+		if op == 0 {
+			break
+		}
+		found[op] = true
+	}
+	if !found[boltkv.Synced] || !found[boltkv.FolderSynced] {
+		t.Errorf("done before the first read: %v, want file and folder synced", found)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"time"
@@ -66,12 +67,32 @@ func Open(path string, o *Options) (_ *Store, err error) {
 	if err = s.attach(f.File); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	if err = s.settleFound(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
 	s.durable.Store(uint64(boltRev(s.db)))
 	if err = s.checkContent(); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	s.fresh = true
 	return s, nil
+}
+
+// settleFound makes durable what was found, the content and the name: a process that
+// was killed may have left both unsynced, and what is answered from now on rests on them.
+func (s *Store) settleFound() error {
+	if s.opt.ReadOnly {
+		return nil
+	}
+	if err := s.file.Sync(); err != nil {
+		return fmt.Errorf("boltkv: %w", err)
+	}
+	step(Synced, s.path, "")
+	// A folder that cannot be read is none in which we could have made the file.
+	if err := syncFolder(filepath.Dir(s.path)); err != nil && !errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("boltkv: %w", err)
+	}
+	return nil
 }
 
 // An opened is an open file with what was found out about it.
