@@ -1074,3 +1074,47 @@ func TestSeveralObjectsAreOfOneState(t *testing.T) {
 		t.Error("it did not go to the file")
 	}
 }
+
+// TestWarmAnswersAllocateNothing guards what every request does.
+func TestWarmAnswersAllocateNothing(t *testing.T) {
+	w := newCacheWorld(t, Config{})
+	w.must(toGroup(w))
+	w.must(toUser(w))
+	anonymous, err := w.e.NewSession(w.ctx, LoginOptions{})
+	w.must(err)
+	tok, ctx := w.token, w.ctx
+	for name, fn := range map[string]func() bool{
+		"SessionUser": func() bool {
+			id, err := w.e.SessionUser(ctx, tok)
+			return err == nil && !id.Anonymous()
+		},
+		"SessionUser of an anonymous session": func() bool {
+			id, err := w.e.SessionUser(ctx, anonymous.Token)
+			return err == nil && id.Anonymous()
+		},
+		"HasPerm": func() bool {
+			ok, err := w.e.HasPerm(ctx, w.id, cachePerm)
+			return ok && err == nil
+		},
+		"HasPerm that is refused": func() bool {
+			ok, err := w.e.HasPerm(ctx, w.id, "blog.other")
+			return !ok && err == nil
+		},
+		"Has": func() bool {
+			id, err := w.e.SessionUser(ctx, tok)
+			return err == nil && id.Has(cachePerm) && !id.Has("blog.other")
+		},
+	} {
+		if !fn() {
+			t.Errorf("%s: wrong answer", name)
+		}
+		w.store.on(atSnapshot, func() {})
+		if n := testing.AllocsPerRun(200, func() { fn() }); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+		if !w.store.pending() {
+			t.Errorf("%s: it read the file", name)
+		}
+		w.store.at(atSnapshot)
+	}
+}

@@ -16,7 +16,6 @@ type denial struct {
 	sessions []selector // single sessions
 	inactive bool       // the users count as inactive
 	password bool       // the users' stored password does not count
-	resting  bool       // the sessions of the users are not ended: they go on if the users become active again
 }
 
 func (d denial) empty() bool { return len(d.users) == 0 && len(d.sessions) == 0 }
@@ -74,9 +73,7 @@ func (d *denials) add(v denial, now time.Time) {
 	}
 	for _, id := range v.users {
 		u := d.users[id]
-		if !v.resting {
-			u.before = now
-		}
+		u.before = now
 		u.inactive, u.password = u.inactive || v.inactive, u.password || v.password
 		d.users[id] = u
 	}
@@ -100,9 +97,7 @@ func (d *denials) lift(v denial) {
 		}
 		u.inactive = u.inactive && !v.inactive
 		u.password = u.password && !v.password
-		if !v.resting {
-			u.before = time.Time{}
-		}
+		u.before = time.Time{} // what was written ended the sessions, whatever else it did
 		if u == (userDenial{}) {
 			delete(d.users, id)
 		} else {

@@ -553,7 +553,7 @@ func (e *Engine) UpdateUser(ctx context.Context, id UserID, fn func(*User) error
 		})
 	}, func() denial {
 		if inactive {
-			return denial{users: []UserID{id}, inactive: true, resting: true}
+			return denial{users: []UserID{id}, inactive: true}
 		}
 		return denial{}
 	})
