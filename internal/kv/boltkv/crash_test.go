@@ -131,3 +131,24 @@ func TestOpenSyncs(t *testing.T) {
 		t.Errorf("done before the first read: %v, want file and folder synced", found)
 	}
 }
+
+// TestLeftCopies tests that the copy is removed that a compaction leaves behind which was stopped: it
+// holds every record.
+func TestLeftCopies(t *testing.T) {
+	path := create(t)
+	left, other := tempName(path), tempName(path+"2")
+	mine := filepath.Join(filepath.Dir(path), ".test.db.keep.tmp")
+	for _, name := range []string{left, other, mine} {
+		must(t, os.WriteFile(name, []byte("secret"), 0o600))
+	}
+	s := open(t, path)
+	put(t, s, "k", "v")
+	if _, err := os.Lstat(left); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the copy is still there: %v", err)
+	}
+	for _, name := range []string{other, mine} {
+		if _, err := os.Lstat(name); err != nil {
+			t.Errorf("what is not ours is gone: %v", err)
+		}
+	}
+}

@@ -42,21 +42,67 @@ func Create(path string, o *Options) (err error) {
 	if err := s.fill(f); err != nil {
 		return err
 	}
-	if err := syncPath(temp); err != nil {
-		return fmt.Errorf("boltkv: %w", err)
+	if err = syncPath(temp); err == nil {
+		err = publish(temp, path, false)
+	} else {
+		err = fmt.Errorf("boltkv: %w", err)
 	}
-	return publish(temp, path, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		// Whoever was faster has the file open and took temp for left over.
+		if _, statErr := os.Lstat(path); statErr == nil {
+			return &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist}
+		}
+	}
+	return err
 }
 
 // newTemp makes an empty file of our own beside path, under a name nobody can
 // foretell.
 func newTemp(path string) (*os.File, error) {
-	name := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+rand.Text()+".tmp")
+	name := filepath.Join(filepath.Dir(path), tempPrefix(path)+rand.Text()+tempSuffix)
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|noFollow, 0o600)
 	if err == nil {
 		step(Created, name, "")
 	}
 	return f, err
+}
+
+// How the names of temporary files begin and end. In between is what rand.Text gives.
+const tempSuffix = ".tmp"
+
+func tempPrefix(path string) string { return "." + filepath.Base(path) + "." }
+
+// removeLeft removes the copies beside the file at path that were left when a creation or a compaction was
+// stopped: nobody would, and they hold every record. The caller has the file open and locked, so
+// that nobody makes any. What cannot be removed stays until the next time.
+func removeLeft(path string) {
+	dir := filepath.Dir(path)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		text, ours := strings.CutPrefix(e.Name(), tempPrefix(path))
+		text, temp := strings.CutSuffix(text, tempSuffix)
+		if !ours || !temp || !isRandomText(text) || !e.Type().IsRegular() {
+			continue
+		}
+		name := filepath.Join(dir, e.Name())
+		f, err := os.OpenFile(name, os.O_RDWR|noFollow, 0)
+		if err != nil {
+			continue
+		}
+		free, err := tryLock(f, true) // otherwise somebody who will find out that the name is taken
+		_ = f.Close()
+		if free && err == nil {
+			_ = remove(name)
+		}
+	}
+}
+
+// isRandomText reports whether s may be from rand.Text: 26 characters of base32.
+func isRandomText(s string) bool {
+	return len(s) == 26 && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
 }
 
 // fill makes a bbolt database with the buckets and the first records in f, and
@@ -173,7 +219,7 @@ func oneName(path string, info fs.FileInfo) error {
 	if err != nil {
 		return err
 	}
-	prefix := "." + filepath.Base(path) + "."
+	prefix := tempPrefix(path)
 	for _, e := range entries {
 		if !strings.HasPrefix(e.Name(), prefix) {
 			continue

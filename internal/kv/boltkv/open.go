@@ -75,6 +75,9 @@ func Open(path string, o *Options) (_ *Store, err error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	s.fresh = true
+	if !s.opt.ReadOnly {
+		removeLeft(path)
+	}
 	return s, nil
 }
 
