@@ -33,7 +33,7 @@ import (
 // The marks in it:
 //
 //  1. At the first login, list or sweep after the start all stored sessions are
-//     read once, about 25 µs each, and about 250 bytes are kept in memory for each.
+//     read once, about 25 µs each, and up to 300 bytes are kept in memory for each.
 //  2. In this process, until the session would have ended. After a restart the
 //     token is good again until it expires, unless the user got another password
 //     or EndSessions was called. A token with older values is always good as
