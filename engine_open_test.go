@@ -62,6 +62,7 @@ func TestConfigIsChecked(t *testing.T) {
 		"a negative lifetime":          {SessionLifetime: -1},
 		"a negative remember lifetime": {RememberLifetime: -1},
 		"a negative token lifetime":    {TokenLifetime: -1},
+		"a negative delay":             {Throttle: latchbolt.ThrottleConfig{First: -1}},
 		"no hasher":                    {Hashers: []latchbolt.Hasher{}},
 		"a hasher that is nil":         {Hashers: []latchbolt.Hasher{nil}},
 		"an impossible hasher":         {Hashers: []latchbolt.Hasher{latchbolt.PBKDF2SHA256{Iterations: -1}}},

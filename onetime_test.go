@@ -3,6 +3,7 @@ package latchbolt_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -305,4 +306,17 @@ func TestWhoGetsAResetToken(t *testing.T) {
 	}
 	_, err = eng.ResetToken(ctx, 99)
 	want(t, "nobody", err, latchbolt.ErrNotFound)
+}
+
+// The use of tokens, and of ones that are not good, is in the trail.
+func TestTokensAreRecorded(t *testing.T) {
+	eng := open(t, nil)
+	u := addUser(t, eng, "ada")
+	tok := issue(t, eng, latchbolt.OneTimeRequest{User: u.ID, Purpose: "invite"})
+	must(t, "redeeming", redeem(eng, t.Context(), "invite", tok))
+	want(t, "redeeming again", redeem(eng, t.Context(), "invite", tok), latchbolt.ErrToken)
+	got := actions(trail(t, eng, latchbolt.AuditQuery{Action: "token."}))
+	if want := []string{latchbolt.ActionTokenFailed, latchbolt.ActionTokenUse, latchbolt.ActionTokenIssue}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
 }

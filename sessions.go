@@ -87,7 +87,7 @@ const (
 
 // newRecord is the session that options ask for, and its token.
 func (e *Engine) newRecord(o *LoginOptions) (*sessionRecord, Token, error) {
-	now := e.clock.now()
+	now := e.clock.now().Truncate(time.Microsecond) // as it is stored
 	s := &sessionRecord{epoch: e.epoch.Load(), created: now, seen: now, idle: e.cfg.SessionIdle}
 	life := e.cfg.SessionLifetime
 	if o.Remember {

@@ -57,6 +57,7 @@ type throttle struct {
 	mu  sync.Mutex // guards the maps
 	// running counts attempts under way.
 	running map[throttleID]int
+	written uint64 // failures that were moved from memory to the file so far
 	// ended is closed, and replaced, when an attempt under way ends.
 	ended   chan struct{}
 	waiting int // attempts that wait for one under way
@@ -107,9 +108,13 @@ func (t *throttle) makeRoomLocked() {
 	}
 }
 
+// addPending adds failures to those that are not written, or takes away those that are now.
 func (t *throttle) addPending(ids []throttleID, n int, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if n < 0 {
+		t.written++
+	}
 	for _, id := range ids {
 		p := t.unwritten[id]
 		if p.failures += n; p.failures <= 0 {
@@ -192,56 +197,27 @@ func sourceOf(a netip.Addr) string {
 	return a.String()
 }
 
-// failures returns the count of a counter with what was not written yet before the
-// transaction began. What is written meanwhile may count twice, but never not at all.
-func (tx *ReadTx) failures(id throttleID, p unwritten) (n int, last time.Time, err error) {
-	n, last, err = tx.written(id)
-	if tx.now.Sub(p.last) > tx.e.throttle.cfg.Forget {
-		return n, last, err
-	}
-	if p.last.After(last) {
-		last = p.last
-	}
-	return n + p.failures, last, err
+// A tally is what the file says of one counter.
+type tally struct {
+	failures int
+	last     time.Time
 }
 
-// written returns the count that is in the file: 0 if the counter belongs to
-// somebody else by now or is forgotten.
-func (tx *ReadTx) written(id throttleID) (n int, last time.Time, err error) {
+// tally reads a counter: it is 0 if it belongs to somebody else by now or is forgotten.
+func (tx *ReadTx) tally(id throttleID) (tally, error) {
 	body, ok, err := tx.get(bucketThrottle, id.key())
 	if err != nil || !ok {
-		return 0, time.Time{}, err
+		return tally{}, err
 	}
 	r, err := decodeThrottle(id.key(), &body)
 	if err != nil || r.print != id.print || tx.now.Sub(r.last) > tx.e.throttle.cfg.Forget {
-		return 0, time.Time{}, err
+		return tally{}, err
 	}
-	return int(r.failures), r.last, nil
-}
-
-// begin counts an attempt as under way, and returns how many were before, and how many
-// failures are not written yet, for each counter.
-func (t *throttle) begin(ids []throttleID) (running []int, pending []unwritten) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, id := range ids {
-		running = append(running, t.running[id])
-		pending = append(pending, t.unwritten[id])
-		t.running[id]++
-	}
-	return running, pending
+	return tally{int(r.failures), r.last}, nil
 }
 
 // end takes an attempt out of those under way, and lets those look again that wait.
 func (t *throttle) end(ids []throttleID) {
-	t.leave(ids)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	close(t.ended)
-	t.ended = make(chan struct{})
-}
-
-func (t *throttle) leave(ids []throttleID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, id := range ids {
@@ -249,32 +225,102 @@ func (t *throttle) leave(ids []throttleID) {
 			delete(t.running, id)
 		}
 	}
+	close(t.ended)
+	t.ended = make(chan struct{})
 }
 
 // admit decides whether an attempt is looked at. It returns 0 and a function
 // to call when the attempt is over, or how long to wait.
 //
-// The attempt is counted as under way before failures are read. So every other attempt is seen as
-// one or the other, and however many come at once, no more than are free are looked at. What is
-// more than that waits for those under way, as they may all be right; [ErrBusy] bounds how many wait.
+// However many come at once, no more than are free are looked at: an attempt is decided about in
+// one step that sees those under way, the failures that are not written, and those that are. What is
+// more than that waits for one under way to end, as they may all be right; [ErrBusy] bounds how many wait.
 func (e *Engine) admit(ctx context.Context, ids []throttleID) (wait time.Duration, done func(), err error) {
+	t := &e.throttle
+	tallies := make([]tally, len(ids))
 	for {
-		ended := e.throttle.endOfOne()
-		wait, crowded, done, err := e.tryAdmit(ctx, ids)
-		if !crowded {
-			return wait, done, err
-		}
-		if err := e.throttle.await(ctx, ended); err != nil {
+		written, ended := t.look()
+		now := e.clock.now()
+		if err := e.view(ctx, func(tx *ReadTx) (err error) {
+			now = tx.now
+			for i, id := range ids {
+				if tallies[i], err = tx.tally(id); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
 			return 0, nil, err
+		}
+		wait, verdict := t.decide(ids, tallies, now, written)
+		switch verdict {
+		case looked:
+			return 0, func() { t.end(ids) }, nil
+		case refused:
+			return wait, nil, nil
+		case crowded:
+			if err := t.await(ctx, ended); err != nil {
+				return 0, nil, err
+			}
+		case stale: // a failure moved from memory to the file meanwhile
 		}
 	}
 }
 
-// endOfOne returns a channel that is closed when an attempt ends, if somebody waits for it.
-func (t *throttle) endOfOne() <-chan struct{} {
+type admission uint8
+
+const (
+	looked admission = iota
+	refused
+	crowded
+	stale
+)
+
+// look returns how many failures were moved to the file so far, and a channel that is closed when an attempt ends.
+func (t *throttle) look() (written uint64, ended <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.ended
+	return t.written, t.ended
+}
+
+// decide judges an attempt by what the file said after written failures were moved to
+// it, and counts the attempt as under way if it is looked at.
+func (t *throttle) decide(ids []throttleID, tallies []tally, now time.Time, written uint64) (wait time.Duration, v admission) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.written != written {
+		return 0, stale
+	}
+	for i, id := range ids {
+		free := t.free(id)
+		n, last := tallies[i].with(t.unwritten[id], now.Add(-t.cfg.Forget))
+		wait = max(wait, t.left(n, free, last, now))
+		// Beyond the free failures one attempt at a time is looked at.
+		if running := t.running[id]; running > 0 && running+n >= max(free, 1) {
+			v = crowded
+		}
+	}
+	if wait > 0 {
+		return wait, refused
+	}
+	if v == crowded {
+		return 0, v
+	}
+	for _, id := range ids {
+		t.running[id]++
+	}
+	return 0, looked
+}
+
+// with adds the failures that are not written yet, unless the last of them was before a time.
+func (c tally) with(p unwritten, since time.Time) (n int, last time.Time) {
+	if p.last.Before(since) {
+		return c.failures, c.last
+	}
+	if p.last.After(c.last) {
+		c.last = p.last
+	}
+	return c.failures + p.failures, c.last
 }
 
 // maxWaiting is how many attempts may wait for others of their account or source.
@@ -283,10 +329,6 @@ const maxWaiting = 256
 // await waits for an attempt to end.
 func (t *throttle) await(ctx context.Context, ended <-chan struct{}) error {
 	t.mu.Lock()
-	if t.ended != ended { // one ended already
-		t.mu.Unlock()
-		return nil
-	}
 	if t.waiting >= maxWaiting {
 		t.mu.Unlock()
 		return ErrBusy
@@ -304,39 +346,6 @@ func (t *throttle) await(ctx context.Context, ended <-chan struct{}) error {
 	case <-ctx.Done():
 		return fmt.Errorf("latchbolt: waiting for other attempts: %w", ctx.Err())
 	}
-}
-
-// tryAdmit is admit for one look: crowded means that too many attempts are under way.
-func (e *Engine) tryAdmit(ctx context.Context, ids []throttleID) (wait time.Duration, crowded bool, done func(), err error) {
-	running, pending := e.throttle.begin(ids)
-	defer func() {
-		switch {
-		case done != nil:
-		case crowded:
-			// Not worth waking others for: what crowds this one crowds them.
-			e.throttle.leave(ids)
-		default:
-			e.throttle.end(ids)
-		}
-	}()
-	err = e.view(ctx, func(tx *ReadTx) error {
-		wait, crowded = 0, false
-		for i, id := range ids {
-			free := e.throttle.free(id)
-			n, last, err := tx.failures(id, pending[i])
-			if err != nil {
-				return err
-			}
-			wait = max(wait, e.throttle.left(n, free, last, tx.now))
-			// Beyond the free failures one attempt at a time is looked at.
-			crowded = crowded || running[i] > 0 && running[i]+n >= max(free, 1)
-		}
-		return nil
-	})
-	if err != nil || wait > 0 || crowded {
-		return wait, crowded && err == nil && wait == 0, nil, err
-	}
-	return 0, false, func() { e.throttle.end(ids) }, nil
 }
 
 // left is how long attempts are refused from now on after n failures.
@@ -377,11 +386,11 @@ func (tx *Tx) fail(ids []throttleID) error {
 				continue
 			}
 		}
-		n, _, err := tx.written(id)
+		c, err := tx.tally(id)
 		if err != nil {
 			return err
 		}
-		r := &throttleRecord{print: id.print, failures: uint32(n + 1), last: tx.now}
+		r := &throttleRecord{print: id.print, failures: uint32(c.failures + 1), last: tx.now}
 		if err := tx.put(bucketThrottle, id.key(), r.encode()); err != nil {
 			return err
 		}
@@ -425,7 +434,8 @@ func (e *Engine) Throttled(ctx context.Context, id UserID) (wait time.Duration, 
 	at := throttleID{class: throttleUser, n: uint64(id)}
 	pending := e.throttle.pending(at)
 	err = e.view(ctx, func(tx *ReadTx) error {
-		n, last, err := tx.failures(at, pending)
+		c, err := tx.tally(at)
+		n, last := c.with(pending, tx.now.Add(-e.throttle.cfg.Forget))
 		failures, wait = n, e.throttle.left(n, e.throttle.free(at), last, tx.now)
 		return err
 	})

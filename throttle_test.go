@@ -1,6 +1,7 @@
 package latchbolt_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -247,6 +248,56 @@ func TestAttemptsAtOnceAreCounted(t *testing.T) {
 		if looked == 0 || looked > 5 {
 			t.Errorf("%s: %d attempts were looked at, want at most 5", name, looked)
 		}
+	}
+}
+
+// A client that sends the right password with many requests at once is not
+// taken for a guesser; only so many that would wait are turned away.
+func TestRightPasswordsAtOnce(t *testing.T) {
+	g := newGuesser(t, latchbolt.Config{HashQueue: 10_000})
+	addUser(t, g.eng, "ada")
+	for i, err := range parallel(100, func(int) error {
+		_, err := g.eng.Authenticate(t.Context(), latchbolt.Password{Username: "ada", Password: goodPassword})
+		return err
+	}) {
+		if err != nil {
+			t.Fatalf("attempt %d: %v", i, err)
+		}
+	}
+	busy := 0
+	for _, err := range parallel(2000, func(int) error {
+		_, err := g.eng.Authenticate(t.Context(), latchbolt.Password{Username: "ada", Password: goodPassword})
+		return err
+	}) {
+		if err != nil {
+			want(t, "attempt", err, latchbolt.ErrBusy)
+			busy++
+		}
+	}
+	t.Logf("%d of 2000 at once were turned away", busy)
+}
+
+// Who waits for others of the same account can stop waiting.
+func TestWaitingForOthersEndsWithTheContext(t *testing.T) {
+	h := &hookedHasher{}
+	g := newGuesser(t, latchbolt.Config{Hashers: []latchbolt.Hasher{h}, Throttle: latchbolt.ThrottleConfig{Free: 1}})
+	addUser(t, g.eng, "ada")
+	under, release := make(chan struct{}), make(chan struct{})
+	h.onVerify(func() { close(under); <-release })
+	first := make(chan error)
+	go func() { first <- g.try("ada", goodPassword, "") }()
+	<-under
+	ctx, cancel := context.WithCancel(t.Context())
+	second := make(chan error)
+	go func() {
+		_, err := g.eng.Authenticate(ctx, latchbolt.Password{Username: "ada", Password: goodPassword})
+		second <- err
+	}()
+	cancel()
+	want(t, "the one who left", <-second, context.Canceled)
+	close(release)
+	if err := <-first; err != nil {
+		t.Errorf("the one under way: %v", err)
 	}
 }
 
