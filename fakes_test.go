@@ -14,7 +14,6 @@ import (
 // in the midst of a check.
 type hookedHasher struct {
 	name      string
-	outdated  atomic.Bool
 	hashed    atomic.Int64
 	compared  atomic.Int64
 	hook      atomic.Pointer[func()]

@@ -100,7 +100,7 @@ func newHashPool(cfg hashConfig) (*hashPool, error) {
 		}
 		name := h.Algorithm()
 		if name == "" || strings.ContainsAny(name, "$!") || p.own[name] != nil {
-			return nil, fmt.Errorf("latchbolt: hasher %s: the name must be its own and hold neither $ nor !", quote(name))
+			return nil, fmt.Errorf("latchbolt: hasher %s: the name must be its own and hold no $ and no exclamation mark", quote(name))
 		}
 		p.own[name] = h
 	}

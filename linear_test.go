@@ -239,13 +239,13 @@ func (s linState) step(in linInput, out linOutput) (bool, linState) {
 		}
 		return out == linOutput{ok: true, id: u.id, name: int(u.name), inactive: u.inactive, super: u.super, groups: u.groups}, s
 	default:
-		return s.change(in, out, u, there)
+		return s.change(in, out, there)
 	}
 }
 
 // change is step for what changes users, groups and permissions.
-func (s linState) change(in linInput, out linOutput, u *linUser, there bool) (bool, linState) {
-	u = &s.users[in.slot]
+func (s linState) change(in linInput, out linOutput, there bool) (bool, linState) {
+	u := &s.users[in.slot]
 	defined := s.defined&(1<<in.perm) != 0
 	can := there
 	switch in.kind {
