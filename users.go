@@ -183,17 +183,35 @@ func (tx *ReadTx) PasswordHash(id UserID) (PasswordHash, error) {
 
 // normalizeUser brings the fields of u into the form in which they are stored, or returns
 // all the reasons why it cannot.
-func normalizeUser(u *User) error {
-	var errs FieldErrors
-	name, err := NormalizeUsername(u.Username)
-	if err == nil {
-		err = ValidateUsername(name)
+func normalizeUser(u *User) error { return normalizeChanges(u, nil) }
+
+// normalizeChanges does so for the fields that differ from old's; nil stands for a new user. A stored name or
+// address that today's rules would refuse stays valid while it is left alone: users of another system must be able to
+// change the rest.
+func normalizeChanges(u, old *User) error {
+	isNew := old == nil
+	if isNew {
+		old = new(User)
 	}
-	errs = errs.add(err)
-	email := NormalizeEmail(u.Email)
-	errs = errs.add(ValidateEmail(email))
-	errs = errs.add(validateText("first_name", u.FirstName, 150, false))
-	errs = errs.add(validateText("last_name", u.LastName, 150, false))
+	name, email := u.Username, u.Email
+	var errs FieldErrors
+	if isNew || u.Username != old.Username {
+		var err error
+		if name, err = NormalizeUsername(u.Username); err == nil {
+			err = ValidateUsername(name)
+		}
+		errs = errs.add(err)
+	}
+	if u.Email != old.Email {
+		email = NormalizeEmail(u.Email)
+		errs = errs.add(ValidateEmail(email))
+	}
+	if u.FirstName != old.FirstName {
+		errs = errs.add(validateText("first_name", u.FirstName, 150, false))
+	}
+	if u.LastName != old.LastName {
+		errs = errs.add(validateText("last_name", u.LastName, 150, false))
+	}
 	if len(errs) > 0 {
 		return errs
 	}
@@ -365,12 +383,8 @@ func (tx *Tx) UpdateUser(id UserID, fn func(*User) error) error {
 		return err
 	}
 	u.ID, u.Groups = old.ID, old.Groups
-	// A stored name that today's rules would refuse stays valid while it is
-	// left alone: users of another system must be able to change their names.
-	if u.Username != old.Username || u.Email != old.Email || u.FirstName != old.FirstName || u.LastName != old.LastName {
-		if err := normalizeUser(&u.User); err != nil {
-			return err
-		}
+	if err := normalizeChanges(&u.User, &old.User); err != nil {
+		return err
 	}
 	if err := tx.checkFree(&u.User, &old.User); err != nil {
 		return err
