@@ -31,8 +31,8 @@ func Create(ctx context.Context, path string, dump io.Reader, cfg *latchbolt.Con
 	if opts == nil {
 		opts = &ImportOptions{}
 	}
-	if _, err := os.Lstat(path); err == nil {
-		return nil, Report{}, fmt.Errorf("django: importing: %w", &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist})
+	if there(path) {
+		return nil, Report{}, fmt.Errorf("django: importing: %w", taken(path))
 	}
 	now := time.Now
 	if c.Clock != nil {
@@ -57,7 +57,8 @@ func Create(ctx context.Context, path string, dump io.Reader, cfg *latchbolt.Con
 
 // create makes the file, or leaves nothing.
 func (p *plan) create(ctx context.Context, path string, cfg latchbolt.Config) (report Report, err error) {
-	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+rand.Text()+".import")
+	// Named as the engine names its own, so that Open removes it if the machine stops before we do.
+	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+rand.Text()+".tmp")
 	defer func() {
 		if err != nil || p.opts.DryRun {
 			err = errors.Join(err, removeIfThere(temp))
@@ -66,7 +67,11 @@ func (p *plan) create(ctx context.Context, path string, cfg latchbolt.Config) (r
 	if report, err = p.fill(ctx, temp, cfg); err != nil || p.opts.DryRun {
 		return report, err
 	}
-	if err := boltkv.Publish(temp, path); err != nil {
+	err = boltkv.Publish(temp, path)
+	if errors.Is(err, fs.ErrNotExist) && there(path) {
+		err = taken(path) // whoever was faster opened the file and took ours for left over
+	}
+	if err != nil {
 		return Report{}, fmt.Errorf("django: importing: %w", err)
 	}
 	return report, nil
@@ -86,6 +91,13 @@ func (p *plan) fill(ctx context.Context, temp string, cfg latchbolt.Config) (rep
 	}()
 	return p.store(ctx, eng)
 }
+
+func there(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+func taken(path string) error { return &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist} }
 
 func removeIfThere(name string) error {
 	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -28,8 +28,8 @@ type ImportOptions struct {
 	// Django's own four are known.
 	Backends map[string]string
 
-	// MaxBytes is how long a dump may be. 0 means 1 GiB. A dump is held in memory, in about its own
-	// size, until it is stored.
+	// MaxBytes is how long a dump may be. 0 means 1 GiB. An import takes about eight times the length of the dump in
+	// memory, most of it for the transaction.
 	MaxBytes int64
 	// Limits bounds single records and fields. The zero Limits are Django's columns, but for
 	// Password, which may have 1024 characters.

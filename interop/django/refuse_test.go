@@ -159,6 +159,36 @@ func TestTaken(t *testing.T) {
 	}
 }
 
+// TestOddFieldsStay: what is odd about a user who was taken over stays until it is changed, and is no obstacle to changing
+// something else.
+func TestOddFieldsStay(t *testing.T) {
+	eng, _ := imported(t, config(), []byte(dumpOf(userRecord(1, "two words", "email", `"No.Address"`, "last_name", `"two\nlines"`))), nil)
+	for _, tt := range []struct {
+		name   string
+		change func(u *latchbolt.User)
+		refuse string // the field
+	}{
+		{"another first name", func(u *latchbolt.User) { u.FirstName = "Ada" }, ""},
+		{"a flag", func(u *latchbolt.User) { u.Staff = true }, ""},
+		{"another odd name", func(u *latchbolt.User) { u.Username = "three words more" }, "username"},
+		{"another odd address", func(u *latchbolt.User) { u.Email = "none" }, "email"},
+		{"other lines", func(u *latchbolt.User) { u.LastName = "a\nb" }, "last_name"},
+	} {
+		err := eng.UpdateUser(t.Context(), 1, func(u *latchbolt.User) error { tt.change(u); return nil })
+		var field *latchbolt.FieldError
+		switch {
+		case tt.refuse == "" && err != nil:
+			t.Errorf("%s: %v", tt.name, err)
+		case tt.refuse != "" && (!errors.As(err, &field) || field.Field != tt.refuse):
+			t.Errorf("%s: got %v, want that %s is refused", tt.name, err, tt.refuse)
+		}
+	}
+	u, err := eng.UserByName(t.Context(), "two words")
+	if err != nil || u.FirstName != "Ada" || !u.Staff || u.Email != "No.Address" || u.LastName != "two\nlines" {
+		t.Errorf("%+v, %v", u, err)
+	}
+}
+
 // TestCase: names that differ in case only.
 func TestCase(t *testing.T) {
 	dump := dumpOf(userRecord(1, "ada"), userRecord(2, "Ada"))
@@ -266,6 +296,9 @@ func TestCancel(t *testing.T) {
 				_, err = django.Import(ctx, eng, in, opts)
 				unused(t, tt.name, eng)
 			}
+			if tt.name == "while reading" && in.n < -2*len(dump)/5 {
+				t.Errorf("%s: the dump was read to the end", tt.name)
+			}
 			if !errors.Is(err, context.Canceled) {
 				t.Errorf("%s: got %v, want that the context was canceled", tt.name, err)
 			}
@@ -313,6 +346,40 @@ func TestCreate(t *testing.T) {
 	unused(t, "a dry run", dry)
 }
 
+// TestCreateStopped: what an import leaves behind when the machine stops is removed by the next Open. Until the file
+// is whole nothing stands under its name.
+func TestCreateStopped(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "app.db")
+	var left []string
+	eng, _, err := django.Create(t.Context(), path, bytes.NewReader(readFile(t, "auth.json")), config(), &django.ImportOptions{
+		Progress: func(p django.Progress) {
+			if p.Stage == django.Storing {
+				for _, f := range must(os.ReadDir(dir)) {
+					left = append(left, f.Name())
+				}
+			}
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	verifyAndClose(t, eng)
+	if len(left) != 1 || left[0] == "app.db" {
+		t.Fatalf("while storing there are the files %v", left)
+	}
+	if err := os.WriteFile(filepath.Join(dir, left[0]), must(os.ReadFile(path)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	eng, err = latchbolt.Open(path, config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	verifyAndClose(t, eng)
+	if files := must(os.ReadDir(dir)); len(files) != 1 {
+		t.Errorf("files %v, want one", files)
+	}
+}
+
 // An endlessReader repeats a text for ever, and watches the memory.
 type endlessReader struct {
 	text   []byte
@@ -344,12 +411,13 @@ func TestBounded(t *testing.T) {
 	for _, tt := range []struct {
 		name, start, text string
 		memory            uint64 // MiB on top
+		long              bool   // it is refused for its length
 	}{
-		{"one record without end", `[{"model":"auth.group","pk":1,"fields":{"name":"`, "aaaaaaaaaaaaaaaa", 8},
-		{"nesting without end", `[`, `{"a":[`, 8},
-		{"other models without end", "", `{"model":"admin.logentry","pk":1,"fields":{"text":"` + strings.Repeat("x", 1000) + `"}}` + "\n", 8},
-		{"old sessions without end", "", session, 16},
-		{"white space without end", "[", strings.Repeat(" ", 4096), 8},
+		{"one record without end", `[{"model":"auth.group","pk":1,"fields":{"name":"`, "aaaaaaaaaaaaaaaa", 8, false},
+		{"nesting without end", `[`, `{"a":[`, 8, false},
+		{"other models without end", "", `{"model":"admin.logentry","pk":1,"fields":{"text":"` + strings.Repeat("x", 1000) + `"}}` + "\n", 8, true},
+		{"old sessions without end", "", session, 16, true},
+		{"white space without end", "[", strings.Repeat(" ", 4096), 8, true},
 	} {
 		eng := open(t, config())
 		var m runtime.MemStats
@@ -358,8 +426,9 @@ func TestBounded(t *testing.T) {
 		in := &endlessReader{text: []byte(tt.text)}
 		_, err := django.Import(t.Context(), eng, io.MultiReader(strings.NewReader(tt.start), in),
 			&django.ImportOptions{MaxBytes: 2 << 20, SecretKey: "key"})
-		if err == nil {
-			t.Fatalf("%s: no error", tt.name)
+		var at *django.DumpError
+		if tt.long != errors.Is(err, django.ErrTooLarge) || tt.long == errors.As(err, &at) {
+			t.Errorf("%s: %v", tt.name, err)
 		}
 		if in.read > 3<<20 {
 			t.Errorf("%s: %d bytes were read, want 2 MiB at most", tt.name, in.read)

@@ -265,9 +265,12 @@ func TestInsertSession(t *testing.T) {
 		}
 	}
 	n := 0
-	for _, err := range eng.Sessions(ctx, 1) {
+	for s, err := range eng.Sessions(ctx, 1) {
 		if err != nil {
 			t.Fatal(err)
+		}
+		if s.Expires.Year() > 2262 {
+			t.Errorf("a session until %v: nanoseconds since 1970 overflow", s.Expires)
 		}
 		n++
 	}
