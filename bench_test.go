@@ -354,6 +354,57 @@ func BenchmarkLogin(b *testing.B) {
 	})
 }
 
+// BenchmarkImport stores 1000 users with hash, address and two groups in one
+// transaction, as an import does. The limit is a bbolt Update that puts as many records of the same sizes.
+func BenchmarkImport(b *testing.B) {
+	ctx := context.Background()
+	eng := open(b, nil)
+	var groups []latchbolt.GroupID
+	for _, name := range []string{"one", "two"} {
+		g, err := eng.CreateGroup(ctx, name)
+		check(b, err)
+		groups = append(groups, g)
+	}
+	h, err := latchbolt.ParsePasswordHash("pbkdf2_sha256$10$NaCl0123456789abcdefgh$JLgg96RkYmfpY4oRamdktA7Mco8w9WGxzxafx3XIWvo=")
+	check(b, err)
+	db := rawDB(b, 1)
+	const users = 1000
+	var n, m int
+	beside(b, 1, func() {
+		check(b, db.Update(func(tx *bbolt.Tx) error {
+			for range users {
+				n++
+				key := binary.BigEndian.AppendUint64(nil, uint64(n))
+				name := fmt.Appendf(nil, "user%08d", n)
+				for _, put := range []struct {
+					bucket string
+					key    []byte
+					value  int
+				}{{"a", key, 190}, {"b", name, 13}, {"c", append(append(name, "@example.org\x00"...), key...), 13},
+					{"d", append([]byte{1}, key...), 5}, {"d", append([]byte{2}, key...), 5}} {
+					if err := tx.Bucket([]byte(put.bucket)).Put(put.key, make([]byte, put.value)); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		}))
+	}, func() {
+		from := m
+		check(b, eng.Update(ctx, func(tx *latchbolt.Tx) error {
+			m = from // the function may run twice
+			for range users {
+				m++
+				u := latchbolt.User{Username: fmt.Sprintf("user%08d", m), Email: fmt.Sprintf("user%08d@example.org", m), Groups: groups}
+				if err := tx.InsertUser(&u, h); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+	})
+}
+
 // TestHotPathAllocatesNothing guards what the benchmarks promise.
 func TestHotPathAllocatesNothing(t *testing.T) {
 	ctx := context.Background()
