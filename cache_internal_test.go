@@ -459,11 +459,18 @@ func TestUnknownOutcomeEndsTheCache(t *testing.T) {
 	w.must(toUser(w))
 	w.has()
 	w.alive()
+	anonymous, err := w.e.NewSession(w.ctx, LoginOptions{})
+	w.must(err)
+	nobody := func() bool {
+		_, err := w.e.SessionUser(w.ctx, anonymous.Token)
+		return err == nil
+	}
+	nobody()
 	w.store.failing(kv.ErrUnknown)
 	if err := w.e.Record(w.ctx, AuditEntry{Action: "x"}); !errors.Is(err, ErrIndeterminate) {
 		t.Fatalf("got %v, want ErrIndeterminate", err)
 	}
-	for what, ask := range map[string]func() bool{"SessionUser": w.alive, "HasPerm": w.has} {
+	for what, ask := range map[string]func() bool{"SessionUser": w.alive, "SessionUser of nobody": nobody, "HasPerm": w.has} {
 		for range 3 {
 			w.store.on(atSnapshot, func() {})
 			ask()
@@ -1116,5 +1123,88 @@ func TestWarmAnswersAllocateNothing(t *testing.T) {
 			t.Errorf("%s: it read the file", name)
 		}
 		w.store.at(atSnapshot)
+	}
+}
+
+// A nosyBackend is asked for its name in the middle of everything.
+type nosyBackend struct {
+	PasswordBackend
+	asked *atomic.Pointer[func()]
+}
+
+func (b nosyBackend) Name() string {
+	if fn := b.asked.Swap(nil); fn != nil {
+		(*fn)()
+	}
+	return b.PasswordBackend.Name()
+}
+
+// TestDeniedBeforeTheStateIsKept denies a user after a reader applied what is in force in
+// memory to the state it read, and before it keeps that.
+func TestDeniedBeforeTheStateIsKept(t *testing.T) {
+	var asked atomic.Pointer[func()]
+	w := newCacheWorld(t, Config{Backends: []Backend{nosyBackend{asked: &asked}}})
+	w.must(toUser(w))
+	w.chill()
+	asked.Store(new(func() { w.e.deny(denial{users: []UserID{w.user}, inactive: true}) }))
+	w.has()
+	if asked.Load() != nil {
+		t.Fatal("nobody asked")
+	}
+	if w.has() {
+		t.Error("the state of before was kept")
+	}
+}
+
+// TestLastUseIsTheLast notes uses in the wrong order.
+func TestLastUseIsTheLast(t *testing.T) {
+	w := newCacheWorld(t, Config{})
+	now := w.e.Now()
+	w.e.noteSeen(w.token.sel, now.Add(time.Minute))
+	w.e.noteSeen(w.token.sel, now)
+	if got := w.e.lastSeen(w.token.sel, now); !got.Equal(now.Add(time.Minute)) {
+		t.Errorf("got %v, want a minute later", got.Sub(now))
+	}
+}
+
+// TestUserTable keeps states of more users than there is room for.
+func TestUserTable(t *testing.T) {
+	for _, limit := range []int{1, 3, 64, cellsPerChunk + 1} {
+		c := newCache(1, limit, new(denials))
+		rng := rand.New(rand.NewPCG(5, uint64(limit)))
+		states := make(map[UserID]*userState) // kept and not forgotten; it may have been pushed out
+		found := 0
+		for range 20_000 {
+			id := UserID(rng.IntN(limit*3/2+2) + 1)
+			switch rng.IntN(4) {
+			case 0:
+				st := &userState{id: id}
+				c.keepUser(st, 1)
+				states[id] = st
+				if c.find(id) != st {
+					t.Fatalf("limit %d: not there right after it was kept", limit)
+				}
+			case 1:
+				if rng.IntN(4) == 0 {
+					c.users.forget(id)
+					delete(states, id)
+				}
+			default:
+				st := c.find(id)
+				if st != nil && st != states[id] {
+					t.Fatalf("limit %d: a state that was forgotten or replaced", limit)
+				}
+				if st != nil {
+					found++
+					c.users.cell(st.cell).used.Store(true)
+				}
+			}
+			if len(c.users.index) > limit || int(c.users.used) > limit {
+				t.Fatalf("limit %d: %d users in %d cells", limit, len(c.users.index), c.users.used)
+			}
+		}
+		if found == 0 {
+			t.Errorf("limit %d: nothing was ever found", limit)
+		}
 	}
 }

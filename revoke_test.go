@@ -197,6 +197,7 @@ type revokeTarget struct {
 	taken atomic.Bool  // the call that takes it has returned
 	hot   atomic.Int64 // times that it was had before
 	cold  atomic.Int64 // checks that began after
+	idle  atomic.Int64 // checks that were refused before
 }
 
 // A revokeRun counts what happens in a test.
@@ -254,6 +255,8 @@ func (r *revokeRun) check(g *revokeTarget) {
 		g.cold.Add(1)
 	case ok:
 		g.hot.Add(1)
+	case g.idle.Add(1) == 100_000:
+		r.t.Errorf("%s, number %d: given and never had", g.name, g.seq)
 	}
 }
 
