@@ -21,13 +21,13 @@ import (
 // TestAlone cuts the power while one caller after another makes every call there is.
 func TestAlone(t *testing.T) {
 	s := seed(t)
-	runAlone(t, rand.New(rand.NewPCG(s, 1)), 40).mustHold(t, s, budget(t, 50))
+	runAlone(t, rand.New(rand.NewPCG(s, 1)), 40).mustHold(t, s, budget(t, 55))
 }
 
 // TestTogether cuts the power while several callers share commits.
 func TestTogether(t *testing.T) {
 	s := seed(t)
-	runTogether(t, rand.New(rand.NewPCG(s, 2)), 3, 0).mustHold(t, s, budget(t, 20))
+	runTogether(t, rand.New(rand.NewPCG(s, 2)), 3, 0).mustHold(t, s, budget(t, 25))
 }
 
 // TestNames cuts the power while files get their names: on creation, compaction and backup.
@@ -140,7 +140,7 @@ func (k *killed) restart(t *testing.T, old *lane) *workload {
 	t.Helper()
 	r := record(t)
 	all := &image{k.durable, k.pending}
-	if err := all.write(r.dir, nil); err != nil {
+	if err := all.write(r.dir); err != nil {
 		t.Fatal(err)
 	}
 	r.disk = k.durable.clone()

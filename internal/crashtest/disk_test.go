@@ -117,14 +117,11 @@ func (m *image) names() map[string]int {
 	return names
 }
 
-// write makes an empty folder hold the image, but for some names.
-func (m *image) write(dir string, skip func(name string) bool) error {
+// write makes an empty folder hold the image.
+func (m *image) write(dir string) error {
 	written := make(map[int]string)
 	names := m.names()
 	for _, name := range slices.Sorted(maps.Keys(names)) {
-		if skip != nil && skip(name) {
-			continue
-		}
 		i, path := names[name], filepath.Join(dir, name)
 		if first, ok := written[i]; ok {
 			if err := os.Link(first, path); err != nil {

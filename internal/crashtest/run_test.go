@@ -15,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/cryptotest"
 	"time"
 )
 
@@ -23,12 +24,14 @@ var (
 	imageFlag = flag.String("image", "", "check only the image of this number, C.I")
 )
 
-// seed returns the seed of a test, and prints it.
-func seed(t testing.TB) uint64 {
+// seed returns the seed of a test, and prints it. Tokens and salts come from it too, so a test with a single caller does
+// the same again; one with several shares its commits differently, but its bad image can be kept.
+func seed(t *testing.T) uint64 {
 	s := *seedFlag
 	if s == 0 {
 		s = uint64(time.Now().UnixNano())
 	}
+	cryptotest.SetGlobalRandom(t, s)
 	t.Logf("seed %d; once more: -run '^%s$' -seed %d", s, t.Name(), s)
 	return s
 }
@@ -54,6 +57,9 @@ type result struct {
 	images int
 	bad    int
 	first  error // of the first bad image by number
+	cut    int   // its numbers; -1 if the log itself is bad
+	image  int
+	counts []int // images of each cut
 }
 
 // run checks images of a workload, on all processors, and stops early when it has found enough.
@@ -73,9 +79,9 @@ func (w *workload) run(t testing.TB, seed uint64, total int) result {
 	})
 	counts := share(full, total, seed)
 	var mu sync.Mutex
-	firstCut := len(counts)
+	res.counts, res.cut = counts, len(counts)
 	if res.first != nil {
-		firstCut = -1
+		res.cut = -1
 	}
 	var wg sync.WaitGroup
 	workers := runtime.GOMAXPROCS(0)
@@ -86,13 +92,13 @@ func (w *workload) run(t testing.TB, seed uint64, total int) result {
 				if bad.Load() >= enough {
 					return
 				}
-				n, failed, err := r.cut(cut)
-				images.Add(int64(n))
-				bad.Add(int64(failed))
+				one := r.cut(cut)
+				images.Add(int64(one.images))
+				bad.Add(int64(one.bad))
 				mu.Lock()
 				defer mu.Unlock()
-				if err != nil && cut.number < firstCut {
-					firstCut, res.first = cut.number, err
+				if one.first != nil && cut.number < res.cut {
+					res.cut, res.image, res.first = cut.number, one.image, one.first
 				}
 			})
 		})
@@ -114,30 +120,45 @@ type runner struct {
 	share, of int
 }
 
-// cut checks the images of one cut, and returns how many there were, how many of them were bad, and what
-// was wrong with the first of those.
-func (r *runner) cut(cut *cut) (images, bad int, first error) {
+// cut checks the images of one cut.
+func (r *runner) cut(cut *cut) (res result) {
 	for i := range r.counts[cut.number] {
 		number := fmt.Sprintf("%d.%d", cut.number, i)
-		if *imageFlag != "" && *imageFlag != number || *imageFlag == "" && (i+cut.number)%r.of != r.share {
+		mine := (i+cut.number)%r.of == r.share
+		if !mine || *imageFlag != "" && *imageFlag != number {
 			continue
 		}
-		if *imageFlag != "" && r.share != 0 {
-			continue
-		}
-		rng := rand.New(rand.NewPCG(r.seed, uint64(cut.number)<<32|uint64(i)))
+		rng := r.rng(cut, i)
 		m := cut.image(i, r.counts[cut.number], rng)
 		how := trial{clockBack: rng.IntN(4) == 0, deep: rng.IntN(16) == 0, again: rng.IntN(16) == 0}
-		images++
-		err := r.one(cut, m, how)
-		if err != nil {
-			bad++
-			if first == nil {
-				first = fmt.Errorf("image %s of %v%s, clock set back: %v: %w", number, cut, doing(r.c, cut), how.clockBack, err)
+		res.images++
+		if err := r.one(cut, m, how); err != nil {
+			if res.bad++; res.bad == 1 {
+				res.image = i
+				res.first = fmt.Errorf("image %s of %v%s, clock set back: %v: %w", number, cut, doing(r.c, cut), how.clockBack, err)
 			}
 		}
 	}
-	return images, bad, first
+	return res
+}
+
+// rng is where the chances of an image come from.
+func (r *runner) rng(cut *cut, i int) *rand.Rand {
+	return rand.New(rand.NewPCG(r.seed, uint64(cut.number)<<32|uint64(i)))
+}
+
+// keep writes the first bad image to where go test -artifacts keeps it.
+func (w *workload) keep(t *testing.T, seed uint64, res result) {
+	t.Helper()
+	r := runner{seed: seed, counts: res.counts}
+	replay(w.from, w.before, w.events, func(cut *cut) {
+		if cut.number != res.cut {
+			return
+		}
+		if err := cut.image(res.image, r.counts[cut.number], r.rng(cut, res.image)).write(t.ArtifactDir()); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // one checks one image.
@@ -148,7 +169,7 @@ func (r *runner) one(cut *cut, m *image, how trial) (err error) {
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
-	if err := m.write(r.dir, nil); err != nil {
+	if err := m.write(r.dir); err != nil {
 		return err
 	}
 	return r.c.check(cut, m, r.dir, how)
@@ -165,16 +186,28 @@ func doing(c *checker, cut *cut) string {
 	return fmt.Sprintf(" (in %s)", strings.Join(names, ", "))
 }
 
+// digest tells logs apart.
+func (w *workload) digest() string {
+	var parts [][]byte
+	for _, e := range w.events {
+		if e.kind == changed {
+			parts = append(parts, fmt.Append(nil, e.off, e.size, e.names), e.data)
+		}
+	}
+	return digest(parts...)
+}
+
 // mustHold runs the images of a workload and reports the first bad one.
 func (w *workload) mustHold(t *testing.T, seed uint64, total int) {
 	t.Helper()
 	start := time.Now()
 	res := w.run(t, seed, total)
-	t.Logf("%d images, %d bad, in %v", res.images, res.bad, time.Since(start).Round(time.Millisecond))
+	t.Logf("log %s of %d events: %d images, %d bad, in %v", w.digest()[:8], len(w.events), res.images, res.bad, time.Since(start).Round(time.Millisecond))
 	if res.bad > 0 {
 		t.Errorf("%d of %d images are bad; the first: %v", res.bad, res.images, res.first)
+		w.keep(t, seed, res)
 	}
-	if res.images == 0 && *imageFlag == "" {
+	if res.images == 0 {
 		t.Error(errors.New("no image was checked"))
 	}
 }
