@@ -171,16 +171,6 @@ func (tx *ReadTx) UsersByEmail(email string) ([]*User, error) {
 	return users, nil
 }
 
-// PasswordHash returns the hash that is stored for a user, for export. The
-// zero PasswordHash is an unusable password.
-func (tx *ReadTx) PasswordHash(id UserID) (PasswordHash, error) {
-	u, err := tx.user(id)
-	if err != nil {
-		return PasswordHash{}, err
-	}
-	return u.hash, nil
-}
-
 // normalizeUser brings the fields of u into the form in which they are stored, or returns
 // all the reasons why it cannot.
 func normalizeUser(u *User) error { return normalizeChanges(u, nil) }
@@ -447,37 +437,6 @@ func (tx *Tx) DeleteUser(id UserID) error {
 	return tx.delete(bucketUser, userKey(id))
 }
 
-// SetPasswordHash replaces the password of a user; the zero PasswordHash makes
-// it unusable. It ends all sessions of the user and voids the tokens issued
-// to it.
-func (tx *Tx) SetPasswordHash(id UserID, h PasswordHash) error {
-	u, err := tx.user(id)
-	if err != nil {
-		return err
-	}
-	if err := tx.endAll(u); err != nil {
-		return err
-	}
-	return tx.replaceHash(u, h)
-}
-
-// endAll ends the sessions of a user and voids its tokens. The caller stores u, whose new
-// generation ends what is not filed under the user.
-func (tx *Tx) endAll(u *userRecord) error {
-	u.generation++
-	if err := tx.deleteSessions(u.ID, nil); err != nil {
-		return err
-	}
-	return tx.deleteTokens(u.ID, "")
-}
-
-// replaceHash stores another hash and leaves everything else alone.
-func (tx *Tx) replaceHash(u *userRecord, h PasswordHash) error {
-	tx.countHash(u.hash, h)
-	u.hash = h
-	return tx.putUser(u)
-}
-
 // InsertUser stores a new user with a hash made before; see [Tx.InsertUser].
 func (e *Engine) InsertUser(ctx context.Context, u *User, h PasswordHash) error {
 	return e.Update(ctx, func(tx *Tx) error {
@@ -620,47 +579,4 @@ func (e *Engine) DeleteUser(ctx context.Context, id UserID) error {
 		tx.changed(ChangeUser, id)
 		return tx.audit(AuditEntry{Action: ActionUserDelete, User: id, Username: u.Username})
 	}, func() denial { return denial{users: []UserID{id}, inactive: true} })
-}
-
-// ValidatePassword runs all configured validators over a new password. The error
-// is [FieldErrors]. u may be nil; otherwise the password must not resemble it.
-func (e *Engine) ValidatePassword(password string, u *User) error {
-	return ValidatePassword(password, u, e.cfg.Validators)
-}
-
-// HashPassword hashes a password with the preferred hasher. It waits for a
-// hashing slot; the error is [ErrBusy] if too many wait already.
-func (e *Engine) HashPassword(ctx context.Context, password string) (PasswordHash, error) {
-	return e.hashes.hash(ctx, password)
-}
-
-// SetPassword gives a user a new password, after it passed the validators. All
-// sessions of the user end, and tokens issued to it are void. For a user who
-// changes the own password, [Engine.ChangePassword] keeps the session.
-func (e *Engine) SetPassword(ctx context.Context, id UserID, password string) error {
-	u, err := e.User(ctx, id)
-	if err != nil {
-		return err
-	}
-	if err := e.ValidatePassword(password, u); err != nil {
-		return err
-	}
-	h, err := e.HashPassword(ctx, password)
-	if err != nil {
-		return err
-	}
-	return e.SetPasswordHash(ctx, id, h)
-}
-
-// SetPasswordHash replaces the password of a user by a hash made before; see
-// [Tx.SetPasswordHash]. If the change cannot be written, the user's sessions and
-// the old password are refused in this process all the same.
-func (e *Engine) SetPasswordHash(ctx context.Context, id UserID, h PasswordHash) error {
-	return e.revoke(ctx, func(tx *Tx) error {
-		if err := tx.SetPasswordHash(id, h); err != nil {
-			return err
-		}
-		tx.changed(ChangePassword, id)
-		return tx.audit(AuditEntry{Action: ActionPasswordSet, User: id})
-	}, func() denial { return denial{users: []UserID{id}, password: true} })
 }

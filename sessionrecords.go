@@ -1,0 +1,366 @@
+package latchbolt
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"slices"
+	"time"
+)
+
+// sessionBySelector returns a session's record, or nil.
+func (tx *ReadTx) sessionBySelector(sel selector) (*sessionRecord, error) {
+	body, ok, err := tx.get(bucketSession, sel[:])
+	if err != nil || !ok {
+		return nil, err
+	}
+	return decodeSession(sel, &body)
+}
+
+// sessionByToken returns the session that a token proves, dead or alive, or
+// nil. An unknown selector costs the same hashing and comparing as a wrong secret.
+func (tx *ReadTx) sessionByToken(t *Token) (selector, *sessionRecord, error) {
+	digest := t.digest()
+	sel := t.sel
+	if t.kind == tokenKey {
+		body, ok, err := tx.get(bucketSessionKey, digest[:])
+		if err != nil {
+			return sel, nil, err
+		}
+		if ok {
+			body.Copy(sel[:])
+			if err := body.Done(); err != nil {
+				return sel, nil, fromRecord(bucketSessionKey, digest[:], err)
+			}
+		}
+	}
+	s, err := tx.sessionBySelector(sel)
+	if err != nil {
+		return sel, nil, err
+	}
+	stored := new([32]byte)
+	if s != nil {
+		stored = &s.digest
+	}
+	if !equalDigest(&digest, stored) || s == nil {
+		return sel, nil, nil
+	}
+	return sel, s, nil
+}
+
+// selectors are those under which the cache may know a session.
+func (s *sessionRecord) selectors(sel selector) []selector {
+	if s.flags&sessionBrought != 0 {
+		return []selector{sel, broughtSelector(s.digest)}
+	}
+	return []selector{sel}
+}
+
+// forgetSession keeps a session that changes or ends out of the cache.
+func (tx *Tx) forgetSession(sel selector, s *sessionRecord) {
+	tx.fx.sessions = append(tx.fx.sessions, s.selectors(sel)...)
+}
+
+// putSession stores a session with its values under a new selector, and files it under its user; login is
+// when the user logged in with it, or zero. Nothing is fenced: nobody can know the token yet.
+//
+// It is filed in bucketSessionNew, which is small, so that many logins write
+// few pages. From there mergeNew moves it.
+func (tx *Tx) putSession(sel selector, s *sessionRecord, values []byte, login time.Time) error {
+	if err := tx.storeSession(sel, s, values); err != nil || s.user == 0 {
+		return err
+	}
+	tx.OnCommit(tx.e.countNew)
+	return tx.put(bucketSessionNew, sessionNewKey(sel, s.user), timeRecord(login))
+}
+
+func (tx *Tx) storeSession(sel selector, s *sessionRecord, values []byte) error {
+	if err := tx.put(bucketSession, sel[:], s.encode()); err != nil || len(values) == 0 {
+		return err
+	}
+	return tx.putValues(sel, values)
+}
+
+// mergeEvery is how many new sessions are filed before they are merged.
+const mergeEvery = 256
+
+// countNew sees to it that new sessions are merged before they become many.
+func (e *Engine) countNew() {
+	if n := e.newSessions.Add(1); n >= mergeEvery && e.newSessions.CompareAndSwap(n, 0) {
+		e.later(context.Background(), "filing new sessions", func(tx *Tx) error { return tx.mergeNew(nil) }, nil)
+	}
+}
+
+// mergeNew moves what is filed as new under a prefix to where it stays: sessions
+// into the index by day and user, logins to the last login of their user.
+func (tx *Tx) mergeNew(prefix []byte) error {
+	logins := make(map[UserID]time.Time)
+	var keys [][]byte
+	for en, err := range tx.scan(bucketSessionNew, prefix, nil) {
+		if err != nil {
+			return err
+		}
+		at := readTime(&en.body)
+		if err := en.body.Done(); err != nil {
+			return fromRecord(bucketSessionNew, en.key, err)
+		}
+		keys = append(keys, append([]byte(nil), en.key...))
+		if id := keyUser(en.key); at.After(logins[id]) {
+			logins[id] = at
+		}
+	}
+	for _, k := range keys {
+		sel := selector(k[sessionNewSelectorFrom:])
+		// One that expired and was swept is not filed any more.
+		if there, err := tx.has(bucketSession, sel[:]); err != nil {
+			return err
+		} else if !there {
+			continue
+		}
+		if err := tx.mark(bucketSessionUser, sessionUserKey(sel, keyUser(k))); err != nil {
+			return err
+		}
+	}
+	for id, at := range logins {
+		last, err := tx.storedLogin(id)
+		if err != nil {
+			return err
+		}
+		if at.After(last) {
+			if err := tx.put(bucketLogin, userKey(id), timeRecord(at)); err != nil {
+				return err
+			}
+		}
+	}
+	return tx.deletePrefix(bucketSessionNew, prefix)
+}
+
+// deleteSession removes a session and all that belongs to it.
+func (tx *Tx) deleteSession(sel selector, s *sessionRecord) error {
+	tx.forgetSession(sel, s)
+	if err := tx.delete(bucketSession, sel[:]); err != nil {
+		return err
+	}
+	if err := tx.delete(bucketValues, sel[:]); err != nil {
+		return err
+	}
+	if s.flags&sessionBrought != 0 {
+		if err := tx.delete(bucketSessionKey, s.digest[:]); err != nil {
+			return err
+		}
+	}
+	if s.user == 0 {
+		return nil
+	}
+	if err := tx.keepLogin(sel, s.user); err != nil {
+		return err
+	}
+	return tx.delete(bucketSessionUser, sessionUserKey(sel, s.user))
+}
+
+// keepLogin takes a session out of the new ones and keeps when its user logged in.
+func (tx *Tx) keepLogin(sel selector, id UserID) error {
+	key := sessionNewKey(sel, id)
+	body, ok, err := tx.get(bucketSessionNew, key)
+	if err != nil || !ok {
+		return err
+	}
+	at := readTime(&body)
+	last, err := tx.storedLogin(id)
+	if err != nil {
+		return err
+	}
+	if at.After(last) {
+		if err := tx.put(bucketLogin, userKey(id), timeRecord(at)); err != nil {
+			return err
+		}
+	}
+	return tx.delete(bucketSessionNew, key)
+}
+
+// An ownSession is a session of a user with its selector.
+type ownSession struct {
+	sel selector
+	*sessionRecord
+}
+
+// sessionsOf returns the sessions of a user that are stored, dead or alive.
+func (tx *ReadTx) sessionsOf(id UserID) ([]ownSession, error) {
+	var all []ownSession
+	news, err := tx.keys(bucketSessionNew, userKey(id), nil, 0)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range news {
+		sel := selector(k[sessionNewSelectorFrom:])
+		s, err := tx.sessionBySelector(sel)
+		if err != nil {
+			return nil, err
+		}
+		if s != nil {
+			all = append(all, ownSession{sel, s})
+		}
+	}
+	day := hourOf(tx.now) / hoursPerDay
+	for {
+		// The next day on which any session ends.
+		next, err := tx.keys(bucketSessionUser, nil, sessionUserPrefix(day, id), 1)
+		if err != nil || len(next) == 0 {
+			return all, err
+		}
+		day = binary.BigEndian.Uint32(next[0])
+		keys, err := tx.keys(bucketSessionUser, sessionUserPrefix(day, id), nil, 0)
+		if err != nil {
+			return nil, err
+		}
+		for _, k := range keys {
+			sel := selector(k[sessionUserSelectorFrom:])
+			s, err := tx.sessionBySelector(sel)
+			if err != nil {
+				return nil, err
+			}
+			if s != nil { // otherwise it expired within this day and was swept
+				all = append(all, ownSession{sel, s})
+			}
+		}
+		day++
+	}
+}
+
+// deleteSessions removes the sessions of a user, except one.
+func (tx *Tx) deleteSessions(id UserID, except *selector) error {
+	all, err := tx.sessionsOf(id)
+	if err != nil {
+		return err
+	}
+	for _, s := range all {
+		if except != nil && s.sel == *except {
+			continue
+		}
+		if err := tx.deleteSession(s.sel, s.sessionRecord); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// makeRoom ends the oldest sessions of a user so that one more is within the limit.
+func (tx *Tx) makeRoom(id UserID) error {
+	limit := tx.e.cfg.SessionLimit
+	if limit < 0 {
+		return nil
+	}
+	all, err := tx.sessionsOf(id)
+	if err != nil || len(all) < limit {
+		return err
+	}
+	// Those that are over go first; they only were not swept yet.
+	slices.SortFunc(all, func(a, b ownSession) int {
+		if x, y := tx.over(a.sel, a.sessionRecord), tx.over(b.sel, b.sessionRecord); x != y {
+			return cmp.Compare(flag(y, 1), flag(x, 1))
+		}
+		return cmp.Or(a.created.Compare(b.created), bytes.Compare(a.sel[:], b.sel[:]))
+	})
+	for _, s := range all[:len(all)-limit+1] {
+		if err := tx.deleteSession(s.sel, s.sessionRecord); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeOver ends the previous session of a client and returns its values if they
+// may be carried over to user.
+func (tx *Tx) takeOver(prev *Token, user UserID) ([]byte, error) {
+	if prev.kind == tokenNone || prev.kind == tokenSealed {
+		return nil, nil
+	}
+	sel, s, err := tx.sessionByToken(prev)
+	if err != nil || s == nil {
+		return nil, err
+	}
+	var values []byte
+	if !tx.over(sel, s) && (s.user == 0 || s.user == user && tx.sameGeneration(s)) {
+		if values, err = tx.values(sel); err != nil {
+			return nil, err
+		}
+	}
+	return values, tx.deleteSession(sel, s)
+}
+
+// sameGeneration reports whether the user of a session has not changed the password since.
+func (tx *ReadTx) sameGeneration(s *sessionRecord) bool {
+	u, err := tx.user(s.user)
+	return err == nil && u.generation == s.generation
+}
+
+// living returns the living session of a token, or [ErrNoSession].
+func (tx *ReadTx) living(t *Token) (selector, *sessionRecord, error) {
+	sel, s, err := tx.sessionByToken(t)
+	if err != nil {
+		return sel, nil, err
+	}
+	if s == nil || tx.over(sel, s) {
+		return sel, nil, ErrNoSession
+	}
+	if s.user == 0 {
+		return sel, s, nil
+	}
+	u, err := tx.user(s.user)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return sel, nil, err
+	}
+	b := tx.e.backendNumber(s.backend)
+	if err != nil || b < 0 || u.generation != s.generation ||
+		(u.Inactive || tx.denied(u.ID).inactive) && !allowsInactive(tx.e.backends[b]) {
+		return sel, nil, ErrNoSession
+	}
+	return sel, s, nil
+}
+
+// rotateSession moves a session to a new token.
+func (tx *Tx) rotateSession(sel selector, s *sessionRecord, change func(*sessionRecord)) (Session, error) {
+	values, err := tx.values(sel)
+	if err != nil {
+		return Session{}, err
+	}
+	if err := tx.deleteSession(sel, s); err != nil {
+		return Session{}, err
+	}
+	change(s)
+	t, err := tx.e.newTokenFor(s)
+	if err != nil {
+		return Session{}, err
+	}
+	if err := tx.putSession(t.sel, s, values, time.Time{}); err != nil {
+		return Session{}, err
+	}
+	p := s.public(t.sel)
+	p.Token = t
+	return p, nil
+}
+
+func (tx *ReadTx) livingOf(id UserID) ([]Session, error) {
+	u, err := tx.user(id)
+	if err != nil {
+		return nil, err
+	}
+	stored, err := tx.sessionsOf(id)
+	if err != nil {
+		return nil, err
+	}
+	inactive := u.Inactive || tx.denied(id).inactive
+	var all []Session
+	for _, s := range stored {
+		b := tx.e.backendNumber(s.backend)
+		if s.generation != u.generation || tx.over(s.sel, s.sessionRecord) || b < 0 ||
+			inactive && !allowsInactive(tx.e.backends[b]) {
+			continue
+		}
+		all = append(all, s.public(s.sel))
+	}
+	slices.SortFunc(all, byUse)
+	return all, nil
+}
