@@ -42,7 +42,8 @@ const (
 )
 
 // An AuditEntry is one line of the audit trail: who did what to whom, when,
-// from where, with what outcome. It never holds a secret.
+// from where, with what outcome. It never holds a secret. Its texts are valid UTF-8 and may hold any
+// characters, line breaks too: quote them where a line of output is an entry.
 type AuditEntry struct {
 	Time     time.Time  // set by the engine
 	Action   string     // one of the Action constants, or the program's own; at most 64 bytes

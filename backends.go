@@ -90,7 +90,9 @@ func allowsInactive(b Backend) bool {
 // PasswordBackend proves users by the passwords that the engine keeps. It is
 // the default.
 type PasswordBackend struct {
-	// ByEmail also takes an e-mail address as user name, if exactly one user has it.
+	// ByEmail also takes an e-mail address of at most 150 characters as user name, if exactly one
+	// user has it and nobody has it for a name. Failures by name and by address are counted together for an
+	// account, so who tries both can tell that they belong to one account, or to none.
 	ByEmail bool
 	// Inactive lets inactive users in; it is Django's AllowAllUsersModelBackend.
 	Inactive bool
@@ -240,6 +242,16 @@ func (e *Engine) afterRight(ctx context.Context, password string, who *candidate
 // [ThrottleError] if it is too early for another attempt. Other errors mean that the question could not be
 // decided: [ErrBusy], the context's, or an outage of the store.
 func (e *Engine) Authenticate(ctx context.Context, c Credentials) (Identity, error) {
+	switch p := c.(type) { // a pointer has the methods too
+	case *Password:
+		if p != nil {
+			c = *p
+		}
+	case *RemoteUser:
+		if p != nil {
+			c = *p
+		}
+	}
 	for i, b := range e.backends {
 		var proof atomic.Pointer[candidate]
 		uid, err := b.Authenticate(context.WithValue(ctx, proofKey{}, &proof), e, c)

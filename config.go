@@ -57,7 +57,7 @@ type Config struct {
 	// SessionLifetime is how long a session lives at most. 0 means 14 days, as
 	// in Django.
 	SessionLifetime time.Duration
-	// SessionIdle ends a session that is not used for so long. 0 means 24 h;
+	// SessionIdle ends a session that is not used for so long, in whole seconds. 0 means 24 h;
 	// negative means that only the lifetime counts.
 	SessionIdle time.Duration
 	// RememberLifetime is the lifetime of a session with "remember me", which
@@ -67,7 +67,7 @@ type Config struct {
 	// the oldest. 0 means 100; negative means no limit.
 	SessionLimit int
 	// FreshFor is how long after giving the password a session counts as fresh;
-	// see [Session.Fresh]. 0 means 15 minutes.
+	// see [Engine.Fresh]. 0 means 15 minutes.
 	FreshFor time.Duration
 	// Sessions is where sessions live. Nil means in the file, which alone
 	// gives everything that this package promises; see [SessionStore].
@@ -124,6 +124,9 @@ func (cfg *Config) withDefaults() (*Config, error) {
 	orDefault(&c.CacheSessions, 100_000)
 	orDefault(&c.CacheUsers, 100_000)
 	c.SessionIdle = max(c.SessionIdle, 0)
+	if part := c.SessionIdle % time.Second; part > 0 {
+		c.SessionIdle += time.Second - part // it is kept in seconds; 0 would be no limit
+	}
 	c.Throttle.setDefaults()
 	c.Audit.setDefaults()
 	if c.Hashers == nil {
@@ -164,7 +167,11 @@ func (c *Config) check() error {
 		bad("Backends has %d entries; it needs 1 to %d", n, maxBackends)
 	}
 	seen := make(map[string]bool)
-	for _, b := range c.Backends {
+	for i, b := range c.Backends {
+		if b == nil {
+			bad("Backends: number %d is nil", i)
+			continue
+		}
 		name := b.Name()
 		if name == "" || len(name) > 64 {
 			bad("Backends: the name %q needs 1 to 64 bytes", name)

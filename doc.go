@@ -35,7 +35,7 @@
 // deactivated user are in force for every call that starts after the one that made the change
 // returned, on every goroutine; the cache never answers with less.
 //
-// Every failed login does the same amount of work and gives the same error.
+// Every failed login with a name and a password that could be ones does the same amount of work and gives the same error.
 // Passwords, tokens and hashes are types that do not print; tokens are stored
 // as hashes only. docs/SECURITY.md has the promises and their tests.
 //

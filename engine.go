@@ -168,6 +168,7 @@ func (e *Engine) start() error {
 	if e.hashes, err = newHashPool(c.hashConfig()); err != nil {
 		return err
 	}
+	e.cfg.Peppers = nil // the pool has them
 	e.throttle.init(c.Throttle)
 	e.vault = vaultFor(e, c.Sessions)
 	err = e.view(context.Background(), func(tx *ReadTx) error { return e.readMeta(tx) })
@@ -237,8 +238,12 @@ func (tx *ReadTx) lastTime() (time.Time, error) {
 }
 
 // Close writes what is still to be written and closes the file. Calls that run
-// meanwhile fail with [ErrClosed]. A second Close does nothing.
+// meanwhile fail with [ErrClosed]. A second Close does nothing. Inside a function given to
+// Update or View it is refused with [ErrNested], and nothing is closed.
 func (e *Engine) Close() error {
+	if e.nested() {
+		return ErrNested
+	}
 	var err error
 	e.closing.Do(func() {
 		e.stopBackground()
@@ -261,6 +266,18 @@ func (e *Engine) noteClock() error {
 		return tx.put(bucketMeta, keyClock, timeRecord(tx.now))
 	})
 }
+
+// String returns the path. No way of printing an Engine shows more: its settings hold secrets.
+func (e *Engine) String() string { return "latchbolt " + quote(e.path) }
+
+// GoString is String.
+func (e *Engine) GoString() string { return e.String() }
+
+// Format is String, whatever the verb.
+func (e *Engine) Format(f fmt.State, _ rune) { fmt.Fprint(f, e.String()) }
+
+// LogValue is String.
+func (e *Engine) LogValue() slog.Value { return slog.StringValue(e.String()) }
 
 // Path returns the path that the engine was opened with.
 func (e *Engine) Path() string { return e.path }

@@ -3,7 +3,9 @@ package latchbolt_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -68,6 +70,7 @@ func TestConfigIsChecked(t *testing.T) {
 		"an impossible hasher":         {Hashers: []latchbolt.Hasher{latchbolt.PBKDF2SHA256{Iterations: -1}}},
 		"no backend":                   {Backends: []latchbolt.Backend{}},
 		"two backends of one name":     {Backends: []latchbolt.Backend{pw, pw}},
+		"a backend that is nil":        {Backends: []latchbolt.Backend{nil}},
 		"a backend without a name":     {Backends: []latchbolt.Backend{fakeBackend{}}},
 		"a backend of a long name":     {Backends: []latchbolt.Backend{fakeBackend{name: strings.Repeat("x", 65)}}},
 		"a validator that is nil":      {Validators: []latchbolt.Validator{nil}},
@@ -529,4 +532,60 @@ func TestBackupAndCompact(t *testing.T) {
 	if _, _, err := mem.Compact(ctx); err == nil {
 		t.Error("memory was compacted")
 	}
+}
+
+// Reading what is written beside the callers does not wait inside a
+// transaction, for which the writes wait in turn.
+func TestReadingBehindWritesInsideATransaction(t *testing.T) {
+	eng := open(t, nil)
+	u := addUser(t, eng, "ada")
+	ctx := t.Context()
+	must(t, "update", eng.Update(ctx, func(tx *latchbolt.Tx) error {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_, err := eng.Authenticate(ctx, latchbolt.Password{Username: "ada", Password: "wrong"})
+			want(t, "guess", err, latchbolt.ErrCredentials)
+		}()
+		<-done // its writes wait for this transaction now
+		for _, err := range eng.Audit(ctx, latchbolt.AuditQuery{}) {
+			must(t, "audit", err)
+		}
+		_, _, err := eng.Throttled(ctx, u.ID)
+		want(t, "closing", eng.Close(), latchbolt.ErrNested)
+		return err
+	}))
+	must(t, "view", eng.View(ctx, func(*latchbolt.ReadTx) error {
+		want(t, "closing", eng.Close(), latchbolt.ErrNested)
+		return nil
+	}))
+	must(t, "closing", eng.Close())
+	want(t, "after that", eng.Record(ctx, latchbolt.AuditEntry{Action: "x"}), latchbolt.ErrClosed)
+}
+
+// An engine that is printed shows nothing of its settings.
+func TestEnginesDoNotPrintSecrets(t *testing.T) {
+	key := []byte("a pepper of thirty-two bytes, ok")
+	eng := open(t, &latchbolt.Config{Peppers: []latchbolt.Pepper{{ID: 1, Key: key}}})
+	var log strings.Builder
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "eng", eng)
+	for _, text := range []string{fmt.Sprintf("%v %+v %#v %s %d", eng, eng, eng, eng, eng), log.String()} {
+		if !strings.Contains(text, "app.db") || strings.Contains(text, "97 32 112") || strings.Contains(text, "pepper") || strings.Contains(text, "0x61, 0x20") {
+			t.Errorf("got %s", text)
+		}
+	}
+}
+
+// An idle limit of less than a second is a second, not none.
+func TestShortIdleLimit(t *testing.T) {
+	clock := newTestClock()
+	eng := open(t, &latchbolt.Config{SessionIdle: 900 * time.Millisecond, Clock: clock.now})
+	addUser(t, eng, "ada")
+	s := login(t, eng, "ada")
+	if s.IdleFor != time.Second {
+		t.Errorf("got %v, want 1s", s.IdleFor)
+	}
+	clock.advance(2 * time.Second)
+	_, err := eng.SessionUser(t.Context(), s.Token)
+	want(t, "two seconds later", err, latchbolt.ErrNoSession)
 }

@@ -67,7 +67,7 @@ var (
 	ErrFull = errors.New("latchbolt: no space left for the change")
 	// ErrInsecure means that the file is not a plain file of this user.
 	ErrInsecure = errors.New("latchbolt: file is not safe to use")
-	// ErrReadOnly means that the engine was opened for reading only.
+	// ErrReadOnly means that the file can only be read.
 	ErrReadOnly = errors.New("latchbolt: read-only")
 	// ErrClosed means that the engine, or the transaction, is closed.
 	ErrClosed = errors.New("latchbolt: closed")

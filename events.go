@@ -1,6 +1,6 @@
 package latchbolt
 
-// Events are called after something happened and is durable, on the goroutine
+// Events are called after something happened and, except for a failed login, is durable, on the goroutine
 // that made it happen, never inside a transaction. Each may be nil. They may
 // call the Engine. No argument holds a secret.
 type Events struct {
@@ -10,7 +10,7 @@ type Events struct {
 	UserLoginFailed func(LoginFailure)
 	// UserLoggedOut is called after a logout; the user is 0 for an anonymous session.
 	UserLoggedOut func(UserID)
-	// Changed is called after a user, its password, a group or its grants were changed
+	// Changed is called after a user that exists, its password, a group or its grants were changed
 	// through the Engine's methods.
 	Changed func(Change)
 }

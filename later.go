@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/latchbolt-go/latchbolt/internal/kv"
 )
 
 // Some writes have nobody who waits for them: counts of failed logins, the
@@ -79,8 +81,19 @@ func (e *Engine) later(ctx context.Context, what string, fn func(*Tx) error, don
 	}()
 }
 
-// settleLater waits until the writes under way are done.
-func (e *Engine) settleLater() { e.backlog.settle() }
+// settleLater waits until the writes under way are done. Inside a transaction it does
+// not: the writes wait for that.
+func (e *Engine) settleLater() {
+	if !e.nested() {
+		e.backlog.settle()
+	}
+}
+
+// nested reports whether the caller is inside a function given to Update or View.
+func (e *Engine) nested() bool {
+	_, err := e.store.Update(context.Background(), func(kv.Tx) error { return nil })
+	return errors.Is(err, kv.ErrNested)
+}
 
 // recovered keeps a panic beside a caller from ending the process.
 func (e *Engine) recovered(what string) {

@@ -50,7 +50,7 @@ func accountState(u *userRecord) ([32]byte, error) {
 // IssueToken makes a token that can be redeemed once, by [Engine.RedeemToken].
 // It becomes void when it is used, when its time is over, when a newer
 // one of the same purpose is issued to the user, when the user's password or e-mail address changes, the user logs
-// in, or is deactivated or deleted.
+// in (in another second than the last time), or is deactivated or deleted.
 func (e *Engine) IssueToken(ctx context.Context, r OneTimeRequest) (Token, error) {
 	ttl := r.TTL
 	if ttl == 0 {
@@ -137,7 +137,7 @@ func (tx *ReadTx) goodToken(t *Token, purpose string) (*tokenRecord, *userRecord
 		return nil, nil, err
 	}
 	state, err := accountState(u)
-	if err != nil || !equalDigest(&state, &k.state) || u.Inactive || tx.denied(u.ID).inactive {
+	if err != nil || !equalDigest(&state, &k.state) || u.Inactive || tx.denied(u.ID) != (userDenial{}) {
 		return nil, nil, errors.Join(ErrToken, err)
 	}
 	return k, u, nil
@@ -171,6 +171,16 @@ func (e *Engine) RedeemToken(ctx context.Context, purpose string, t Token, fn fu
 func (e *Engine) redeem(ctx context.Context, purpose string, t Token, fn func(*Tx, *User, string) error, what func() denial) error {
 	if what == nil {
 		what = func() denial { return denial{} }
+	}
+	// Nothing is written for a token that nobody issued, or that is used up.
+	known := false
+	if err := e.view(ctx, func(tx *ReadTx) (err error) {
+		if known, err = tx.has(bucketToken, t.sel[:]); err != nil || !known {
+			return errors.Join(err, ErrToken)
+		}
+		return nil
+	}); err != nil {
+		return err
 	}
 	err := e.revoke(ctx, func(tx *Tx) error {
 		k, u, err := tx.goodToken(&t, purpose)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/latchbolt-go/latchbolt"
+	"github.com/latchbolt-go/latchbolt/internal/kv"
 )
 
 func issue(t testing.TB, eng *latchbolt.Engine, r latchbolt.OneTimeRequest) latchbolt.Token {
@@ -308,15 +309,52 @@ func TestWhoGetsAResetToken(t *testing.T) {
 	want(t, "nobody", err, latchbolt.ErrNotFound)
 }
 
-// The use of tokens, and of ones that are not good, is in the trail.
+// The use of tokens, and of ones that became void, is in the trail. Ones that nobody
+// issued, or that are used up, write nothing.
 func TestTokensAreRecorded(t *testing.T) {
 	eng := open(t, nil)
 	u := addUser(t, eng, "ada")
+	void := issue(t, eng, latchbolt.OneTimeRequest{User: u.ID, Purpose: "void"})
 	tok := issue(t, eng, latchbolt.OneTimeRequest{User: u.ID, Purpose: "invite"})
 	must(t, "redeeming", redeem(eng, t.Context(), "invite", tok))
-	want(t, "redeeming again", redeem(eng, t.Context(), "invite", tok), latchbolt.ErrToken)
+	must(t, "address", eng.UpdateUser(t.Context(), u.ID, set(func(u *latchbolt.User) { u.Email = "new@example.com" })))
+	want(t, "redeeming what is void", redeem(eng, t.Context(), "void", void), latchbolt.ErrToken)
 	got := actions(trail(t, eng, latchbolt.AuditQuery{Action: "token."}))
-	if want := []string{latchbolt.ActionTokenFailed, latchbolt.ActionTokenUse, latchbolt.ActionTokenIssue}; !slices.Equal(got, want) {
+	if want := []string{latchbolt.ActionTokenFailed, latchbolt.ActionTokenUse, latchbolt.ActionTokenIssue, latchbolt.ActionTokenIssue}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+	before := commits(t, eng)
+	for range 100 {
+		want(t, "redeeming again", redeem(eng, t.Context(), "invite", tok), latchbolt.ErrToken)
+		want(t, "redeeming nothing", redeem(eng, t.Context(), "invite", latchbolt.Token{}), latchbolt.ErrToken)
+	}
+	eng.Settle(t.Context())
+	if n := commits(t, eng) - before; n != 0 {
+		t.Errorf("unknown tokens made %d commits", n)
+	}
+}
+
+// A password that could not be changed for want of room cannot be reset with an old token either.
+func TestTokensAreVoidOnAFullDisk(t *testing.T) {
+	for what, revoke := range map[string]func(*latchbolt.Engine, latchbolt.UserID) error{
+		"SetPassword": func(eng *latchbolt.Engine, id latchbolt.UserID) error {
+			return eng.SetPassword(context.Background(), id, "another fine passphrase")
+		},
+		"EndSessions": func(eng *latchbolt.Engine, id latchbolt.UserID) error {
+			return eng.EndSessions(context.Background(), id)
+		},
+	} {
+		store := newFaultStore()
+		eng := openOn(t, store, nil)
+		u := addUser(t, eng, "ada")
+		tok, err := eng.ResetToken(t.Context(), u.ID)
+		must(t, "token", err)
+		store.failing(kv.ErrFull)
+		want(t, what, revoke(eng, u.ID), latchbolt.ErrFull)
+		_, err = eng.CheckToken(t.Context(), latchbolt.PurposeReset, tok)
+		want(t, what+": checking while full", err, latchbolt.ErrToken)
+		store.failing(nil)
+		_, err = eng.ResetPassword(t.Context(), tok, "the guesser's own passphrase")
+		want(t, what+": resetting afterwards", err, latchbolt.ErrToken)
 	}
 }

@@ -118,7 +118,8 @@ func (s *sessionRecord) public(sel selector) Session {
 		Client: Client{Addr: s.client.addr, Agent: s.client.agent}, Name: s.client.name}
 }
 
-// Login begins a session of a user who was just proved, under a new token. It
+// Login begins a session of a user who was just proved, under a new token, which counts as fresh from
+// now on: do not give it an Identity that came from [Engine.SessionUser] earlier. It
 // ends the session in o.Previous. The error is [ErrCredentials] if the user
 // was deleted, deactivated or given another password since the proof.
 func (e *Engine) Login(ctx context.Context, id Identity, o LoginOptions) (Session, error) {

@@ -168,7 +168,7 @@ func (e *Engine) throttleIDs(user UserID, name string, addr netip.Addr) []thrott
 	case user != 0:
 		ids = append(ids, throttleID{class: throttleUser, n: uint64(user)})
 	default:
-		ids = append(ids, e.throttleSlot(throttleName, foldName(name), nameSlots))
+		ids = append(ids, e.throttleSlot(throttleName, e.canonicalName(name), nameSlots))
 	}
 	if addr.IsValid() && e.throttle.cfg.SourceFree >= 0 {
 		ids = append(ids, e.throttleSlot(throttleSource, sourceOf(addr), sourceSlots))

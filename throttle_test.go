@@ -251,6 +251,26 @@ func TestAttemptsAtOnceAreCounted(t *testing.T) {
 	}
 }
 
+// Where names that differ in case are different, they are so for guessers too,
+// whether somebody has them or not.
+func TestCaseTellsNothing(t *testing.T) {
+	refusedAfter := func(g *guesser, names ...string) int {
+		for i := range 20 {
+			if errors.Is(g.try(names[i%2], "wrong", ""), latchbolt.ErrThrottled) {
+				return i
+			}
+		}
+		return -1
+	}
+	for _, sensitive := range []bool{false, true} {
+		g := newGuesser(t, latchbolt.Config{CaseSensitive: sensitive})
+		addUser(t, g.eng, "ada")
+		if there, not := refusedAfter(g, "ada", "ADA"), refusedAfter(g, "bob", "BOB"); there != not || there < 5 {
+			t.Errorf("case counts %v: refused after %d guesses for a name that exists, %d for one that does not", sensitive, there, not)
+		}
+	}
+}
+
 // A client that sends the right password with many requests at once is not
 // taken for a guesser; only so many that would wait are turned away.
 func TestRightPasswordsAtOnce(t *testing.T) {

@@ -14,7 +14,8 @@ import (
 // a cookie, a terminal program in a file of mode 0600. The zero Token proves
 // nothing.
 //
-// A Token prints as "[redacted]" everywhere; [Token.Reveal] gives the text to send to the
+// A Token prints as "[redacted]", unless it stands in an unexported field of another struct that is
+// printed whole, where fmt does not ask it; [Token.Reveal] gives the text to send to the
 // client, and [ParseToken] reads it back. Tokens can be compared with ==, which
 // takes no care about timing: do not decide with it who somebody is.
 type Token struct {
