@@ -297,11 +297,11 @@ func TestKill(t *testing.T) {
 		lines := rng.IntN(400)
 		if i%5 == 0 { // killed while the file is made, or opened
 			lines = rng.IntN(3)
-			if i < cycles/2 {
-				dir = scratch(t)
-				clear(f.acked)
-				f.highest, f.floor = 0, 0
-			}
+		}
+		if i%15 == 0 {
+			dir = scratch(t)
+			clear(f.acked)
+			f.highest, f.floor = 0, 0
 		}
 		f.n = 0
 		runAndKill(t, dir, fmt.Sprint(i), rng.Uint64(), lines, f)
