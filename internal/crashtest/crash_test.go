@@ -21,7 +21,7 @@ import (
 // TestAlone cuts the power while one caller after another makes every call there is.
 func TestAlone(t *testing.T) {
 	s := seed(t)
-	runAlone(t, rand.New(rand.NewPCG(s, 1)), 40).mustHold(t, s, budget(t, 55))
+	runAlone(t, rand.New(rand.NewPCG(s, 1)), 40).mustHold(t, s, budget(t, 57))
 }
 
 // TestTogether cuts the power while several callers share commits.
