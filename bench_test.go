@@ -350,7 +350,7 @@ func BenchmarkLogin(b *testing.B) {
 	})
 	b.Run("64 at once", func(b *testing.B) {
 		limit, own := setup(b)
-		beside(b, 1, func() { inParallel(64, 640, limit) }, func() { inParallel(64, 640, own) })
+		beside(b, 1, func() { inParallel(64, 3200, limit) }, func() { inParallel(64, 3200, own) })
 	})
 }
 
