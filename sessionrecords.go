@@ -124,17 +124,20 @@ func (tx *Tx) mergeNew(prefix []byte) error {
 		}
 	}
 	for id, at := range logins {
-		last, err := tx.storedLogin(id)
-		if err != nil {
+		if err := tx.raiseLogin(id, at); err != nil {
 			return err
-		}
-		if at.After(last) {
-			if err := tx.put(bucketLogin, userKey(id), timeRecord(at)); err != nil {
-				return err
-			}
 		}
 	}
 	return tx.deletePrefix(bucketSessionNew, prefix)
+}
+
+// raiseLogin stores when a user logged in, if that is later than what is stored.
+func (tx *Tx) raiseLogin(id UserID, at time.Time) error {
+	last, err := tx.storedLogin(id)
+	if err != nil || !at.After(last) {
+		return err
+	}
+	return tx.put(bucketLogin, userKey(id), timeRecord(at))
 }
 
 // deleteSession removes a session and all that belongs to it.
@@ -168,14 +171,11 @@ func (tx *Tx) keepLogin(sel selector, id UserID) error {
 		return err
 	}
 	at := readTime(&body)
-	last, err := tx.storedLogin(id)
-	if err != nil {
-		return err
+	if err := body.Done(); err != nil {
+		return fromRecord(bucketSessionNew, key, err)
 	}
-	if at.After(last) {
-		if err := tx.put(bucketLogin, userKey(id), timeRecord(at)); err != nil {
-			return err
-		}
+	if err := tx.raiseLogin(id, at); err != nil {
+		return err
 	}
 	return tx.delete(bucketSessionNew, key)
 }
