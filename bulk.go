@@ -61,13 +61,10 @@ type Loader struct {
 	Line int64
 
 	e      *Engine
-	dir    string // for files
 	bulk   kv.Bulk
 	tx     *Tx // what is little: groups, permissions, grants to them; kept in memory
 	before UserID
 	last   UserID // highest identifier given out
-	users  *extsort.List
-	late   *extsort.Sorter // users whose identifiers were not ascending; nil: none
 	sorted *extsort.Sorter
 	count  int64
 	inTX   map[GroupID]bool      // groups that are known to exist
@@ -76,8 +73,9 @@ type Loader struct {
 	// pending is the user inserted last, who can still be granted permissions for objects.
 	pending     *userRecord
 	pendingLine int64
-	listed      UserID // last in users
-	err         error  // makes the load fail
+	batch       []loadItem // before that
+	encoder     *userEncoder
+	err         error // makes the load fail
 
 	dropped []droppedUser // by identifier
 	fresh   []droppedUser // found since
@@ -149,15 +147,15 @@ func newLoader(ctx context.Context, e *Engine, b kv.Bulk, fx *effects) *Loader {
 	if e.path != "" {
 		dir = filepath.Dir(e.path) // where there is room for a file of that size
 	}
+	tx := &Tx{ReadTx: ReadTx{e: e, r: b, ctx: ctx, now: e.clock.now()}, w: b, fx: fx}
 	return &Loader{
-		dir:    dir,
-		e:      e,
-		bulk:   b,
-		tx:     &Tx{ReadTx: ReadTx{e: e, r: b, ctx: ctx, now: e.clock.now()}, w: b, fx: fx},
-		users:  extsort.NewList(dir),
-		sorted: extsort.New(dir, loadMemory),
-		inTX:   make(map[GroupID]bool),
-		perms:  make(map[Perm]PermissionID),
+		e:       e,
+		bulk:    b,
+		tx:      tx,
+		sorted:  extsort.New(dir, loadMemory),
+		encoder: newUserEncoder(dir, tx),
+		inTX:    make(map[GroupID]bool),
+		perms:   make(map[Perm]PermissionID),
 	}
 }
 
@@ -170,16 +168,13 @@ func (l *Loader) begin() error {
 }
 
 func (l *Loader) close() {
-	l.users.Close()
+	l.encoder.close()
 	l.sorted.Close()
-	if l.late != nil {
-		l.late.Close()
-	}
 }
 
 // InsertUser adds a user with a password hash; see [Tx.InsertUser]. That the name is free, and the address if addresses have to be
 // unique, is found out after the function has returned; see [LoadOptions]. An identifier that u brings must
-// never have been given out before the load, and ascending ones are quickest.
+// never have been given out before the load, and ascending ones are quickest. u.Password is left as it is.
 func (l *Loader) InsertUser(u *User, h PasswordHash) error { return l.insert(u, h, normalizeUser) }
 
 // InsertBroughtUser adds a user of another system as it is there; see [Tx.InsertBroughtUser] and
@@ -208,10 +203,9 @@ func (l *Loader) insert(u *User, h PasswordHash, normalize func(*User) error) er
 	if l.Line == 0 {
 		l.pendingLine = l.count
 	}
-	l.tx.countHash(PasswordHash{}, h)
-	r.Password = h.Info()
+	password := u.Password
 	*u = r.User
-	u.Groups = slices.Clone(r.Groups)
+	u.Groups, u.Password = slices.Clone(r.Groups), password
 	return l.index(r)
 }
 
@@ -281,31 +275,18 @@ func (l *Loader) add(class byte, key, value []byte) {
 	}
 }
 
-// flush puts away the user that was inserted last.
+// flush hands the user that was inserted last to the encoder.
 func (l *Loader) flush() error {
-	r := l.pending
-	if l.pending = nil; l.err != nil || r == nil {
-		return l.err
-	}
-	key := userKey(r.ID)
-	value, err := seal(bucketUser, key, r.encode())
-	if err == nil && len(value) > kv.MaxValue {
-		err = fmt.Errorf("latchbolt: storing in %s: %w", bucketUser, fromStore(kv.ErrTooLarge))
-	}
-	if err == nil {
-		value = append(value, be64(uint64(l.pendingLine))...)
-		if r.ID > l.listed {
-			l.listed = r.ID
-			err = l.users.Add(key, value)
-		} else {
-			if l.late == nil {
-				l.late = extsort.New(l.dir, loadMemory/4)
-			}
-			err = l.late.Add(loadLate, key, value)
+	if l.pending != nil {
+		l.batch = append(l.batch, loadItem{l.pending, l.pendingLine})
+		l.pending = nil
+		if len(l.batch) == encodeBatch {
+			l.encoder.send(l.batch)
+			l.batch = make([]loadItem, 0, encodeBatch)
 		}
 	}
-	if err != nil {
-		l.err = fmt.Errorf("latchbolt: load: %w", err)
+	if err := l.encoder.failed.Load(); err != nil {
+		return *err
 	}
 	return l.err
 }

@@ -2,14 +2,11 @@ package latchbolt
 
 import (
 	"bytes"
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"iter"
 	"slices"
 	"strings"
 
-	"github.com/latchbolt-go/latchbolt/internal/extsort"
 	"github.com/latchbolt-go/latchbolt/internal/kv"
 	"github.com/latchbolt-go/latchbolt/internal/record"
 )
@@ -27,6 +24,9 @@ type droppedUser struct {
 // finish puts everything into its place.
 func (l *Loader) finish(opts *LoadOptions) error {
 	if err := l.flush(); err != nil {
+		return err
+	}
+	if err := l.encoder.finish(l.batch); err != nil {
 		return err
 	}
 	if err := l.bulk.Merge(bucketUserName, l.names(), l.nameTaken); err != nil {
@@ -195,60 +195,10 @@ func (l *Loader) emailInFile(prefix []byte) (bool, error) {
 	return len(keys) > 0, err
 }
 
-// A loadedUser is a user of the load as it is kept until the end.
-type loadedUser struct {
-	key, record []byte
-	line        int64
-}
-
-// all yields the users of the load by identifier.
-func (l *Loader) all() iter.Seq2[loadedUser, error] {
-	return func(yield func(loadedUser, error) bool) {
-		var prev loadedUser
-		each := func(en extsort.Entry, err error) bool {
-			if err != nil {
-				yield(loadedUser{}, err)
-				return false
-			}
-			n := len(en.Value) - 8
-			u := loadedUser{en.Key, en.Value[:n], int64(binary.BigEndian.Uint64(en.Value[n:]))}
-			if bytes.Equal(prev.key, u.key) {
-				id := keyUser(u.key)
-				yield(loadedUser{}, &DuplicateError{Line: max(u.line, prev.line), ID: id, Field: "id", Value: fmt.Sprint(id)})
-				return false
-			}
-			prev.key, prev.line = append(prev.key[:0], u.key...), u.line
-			return yield(u, nil)
-		}
-		if l.late == nil {
-			l.users.All()(each)
-			return
-		}
-		late, stop := iter.Pull2(l.late.Sorted(loadLate))
-		defer stop()
-		next, err, more := late()
-		for en, listErr := range l.users.All() {
-			for ; more && err == nil && listErr == nil && bytes.Compare(next.Key, en.Key) <= 0; next, err, more = late() {
-				if !each(next, nil) {
-					return
-				}
-			}
-			if !each(en, errors.Join(listErr, err)) {
-				return
-			}
-		}
-		for ; more; next, err, more = late() {
-			if !each(next, err) {
-				return
-			}
-		}
-	}
-}
-
 // records yields the users that stay.
 func (l *Loader) records() iter.Seq2[kv.Pair, error] {
 	return func(yield func(kv.Pair, error) bool) {
-		for u, err := range l.all() {
+		for u, err := range l.encoder.all() {
 			if err == nil && l.isDropped(keyUser(u.key)) {
 				continue
 			}
@@ -265,7 +215,7 @@ func (l *Loader) reportDropped(opts *LoadOptions) error {
 		return nil
 	}
 	left := l.dropped
-	for u, err := range l.all() {
+	for u, err := range l.encoder.all() {
 		if err != nil {
 			return err
 		}
