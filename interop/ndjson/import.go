@@ -60,11 +60,11 @@ func (im *importing) progress(s interop.Stage, done, total int, read int64) {
 // errDryRun undoes a dry run.
 var errDryRun = errors.New("ndjson: dry run")
 
-// store makes one transaction of the input.
+// store loads the input into the file.
 func (im *importing) store(ctx context.Context) (interop.Report, error) {
 	var report interop.Report
-	err := im.eng.Update(ctx, func(tx *latchbolt.Tx) error {
-		s := &storing{importing: im, tx: tx, report: intake.NewReport()}
+	err := im.eng.Load(ctx, latchbolt.LoadOptions{OnDuplicate: duplicate, Detail: "NDJSON"}, func(l *latchbolt.Loader) error {
+		s := &storing{importing: im, to: l, report: intake.NewReport()}
 		if err := s.begin(); err != nil {
 			return err
 		}
@@ -75,13 +75,21 @@ func (im *importing) store(ctx context.Context) (interop.Report, error) {
 		if im.opts.DryRun {
 			return errDryRun
 		}
-		return tx.Record(latchbolt.AuditEntry{Action: "import", Detail: fmt.Sprintf("NDJSON: %d users, %d groups, %d permissions",
-			report.Users, report.Groups, report.Permissions)})
+		return nil
 	})
 	if err != nil && !errors.Is(err, errDryRun) {
 		return interop.Report{}, err
 	}
 	return report, nil
+}
+
+// duplicate refuses a user who is there already, by the line.
+func duplicate(d *latchbolt.DuplicateError) error {
+	where := "stands on an earlier line already"
+	if d.InFile {
+		where = "is there already"
+	}
+	return &interop.LineError{Line: int(d.Line), Field: d.Field, Msg: intake.Quote(d.Value) + " " + where, Err: d}
 }
 
 // refused says which line the engine refused. Errors that are not about values pass through.

@@ -11,15 +11,14 @@ import (
 // A storing is one run of the transaction.
 type storing struct {
 	*importing
-	tx     *latchbolt.Tx
+	to     *latchbolt.Loader
 	report interop.Report
 
 	groups  map[string]latchbolt.GroupID
 	perms   map[latchbolt.Perm]latchbolt.PermissionID // the first of each name
 	models  map[modelKey]latchbolt.PermissionID
-	defined map[string]bool           // groups that had a line
-	mine    map[latchbolt.UserID]bool // users who came from the file; nil unless it matters
-	stage   int                       // how far the order of the records has come
+	defined map[string]bool // groups that had a line
+	stage   int             // how far the order of the records has come
 }
 
 // A modelKey tells permissions of one name apart.
@@ -34,16 +33,13 @@ func (s *storing) begin() error {
 	s.perms = make(map[latchbolt.Perm]latchbolt.PermissionID)
 	s.models = make(map[modelKey]latchbolt.PermissionID)
 	s.defined = make(map[string]bool)
-	if s.opts.SkipExisting {
-		s.mine = make(map[latchbolt.UserID]bool)
-	}
-	for p, err := range s.tx.Permissions() {
+	for p, err := range s.to.Permissions() {
 		if err != nil {
 			return err
 		}
 		s.know(p)
 	}
-	for g, err := range s.tx.Groups() {
+	for g, err := range s.to.Groups() {
 		if err != nil {
 			return err
 		}
@@ -108,7 +104,7 @@ func (s *storing) permission(r *record) error {
 		return &interop.LineError{Line: r.line, Field: "id", Msg: "a permission can have 2147483647 at most"}
 	}
 	p.ID, p.Name = latchbolt.PermissionID(r.id), r.name
-	if err := s.tx.InsertPermission(&p); err != nil {
+	if err := s.to.InsertPermission(&p); err != nil {
 		return refused(r.line, err)
 	}
 	s.know(&p)
@@ -134,7 +130,7 @@ func (s *storing) group(r *record) error {
 	}
 	s.defined[r.name] = true
 	g := latchbolt.Group{ID: latchbolt.GroupID(r.id), Name: r.name}
-	if err := s.tx.InsertGroup(&g); err != nil {
+	if err := s.to.InsertGroup(&g); err != nil {
 		return refused(r.line, err)
 	}
 	s.groups[g.Name] = g.ID
@@ -160,7 +156,7 @@ func (s *storing) grant(r *record, to latchbolt.Subject) error {
 		if g.object != "" {
 			objects = []latchbolt.Object{g.object}
 		}
-		if err := s.tx.GrantID(to, id, objects...); err != nil {
+		if err := s.to.GrantID(to, id, objects...); err != nil {
 			return refused(r.line, err)
 		}
 	}
@@ -187,6 +183,7 @@ func (s *storing) user(r *record) error {
 	if skip, err := s.exists(r); err != nil || skip {
 		return err
 	}
+	s.to.Line = int64(r.line)
 	hash := r.hash
 	if r.seen&fieldPassword != 0 {
 		var ok bool
@@ -204,42 +201,37 @@ func (s *storing) user(r *record) error {
 		}
 		u.Groups = append(u.Groups, id)
 	}
-	if err := s.tx.InsertBroughtUser(&u, hash); err != nil {
-		return refused(r.line, s.named(r, err))
-	}
-	if s.mine != nil {
-		s.mine[u.ID] = true
+	if err := s.to.InsertBroughtUser(&u, hash); err != nil {
+		return refusedUser(r.line, err)
 	}
 	s.report.Users++
 	s.judge(r)
 	return s.grant(r, u.ID)
 }
 
-// exists reports whether a user is there already and is to be left alone.
+// exists reports whether a user was there before and is to be left alone.
 func (s *storing) exists(r *record) (bool, error) {
-	if s.mine == nil {
+	if !s.opts.SkipExisting {
 		return false, nil
 	}
-	other, err := s.tx.UserByName(r.user.Username)
+	_, err := s.to.UserByName(r.user.Username)
 	switch {
 	case errors.Is(err, latchbolt.ErrNotFound):
 		return false, nil
 	case err != nil:
 		return false, err
-	case s.mine[other.ID]:
-		return false, nil // which the engine refuses
 	}
 	s.skip(r, intake.ReasonExists)
 	return true, nil
 }
 
-// named puts the name to an error that says that it is taken.
-func (s *storing) named(r *record, err error) error {
-	var field *latchbolt.FieldError
-	if !errors.As(err, &field) || field.Field != "username" || field.Code != "unique" {
-		return err
+// refusedUser says which line the engine refused, also if it is a duplicate.
+func refusedUser(line int, err error) error {
+	var d *latchbolt.DuplicateError
+	if errors.As(err, &d) {
+		return duplicate(d)
 	}
-	return &latchbolt.FieldError{Field: "username", Code: "unique", Msg: "there is a user " + intake.Quote(r.user.Username) + " already"}
+	return refused(line, err)
 }
 
 // enter returns a group that a user is in, and makes it if need be.
@@ -251,7 +243,7 @@ func (s *storing) enter(r *record, name string) (latchbolt.GroupID, error) {
 		return 0, &interop.LineError{Line: r.line, Field: "groups", Msg: "there is no group " + intake.Quote(name), Err: latchbolt.ErrNotFound}
 	}
 	g := latchbolt.Group{Name: name}
-	if err := s.tx.InsertGroup(&g); err != nil {
+	if err := s.to.InsertGroup(&g); err != nil {
 		var field *latchbolt.FieldError
 		if errors.As(err, &field) {
 			return 0, &interop.LineError{Line: r.line, Field: "groups", Msg: "the group " + intake.Quote(name) + " cannot be made: " + field.Msg, Err: err}
