@@ -29,8 +29,13 @@ func Load(ctx context.Context, eng *latchbolt.Engine, detail string, dry bool, f
 	err := eng.Load(ctx, latchbolt.LoadOptions{OnDuplicate: duplicate, Detail: detail, DryRun: dry}, func(l *latchbolt.Loader) error {
 		return fn(loader{l})
 	})
-	if errors.Is(err, errors.ErrUnsupported) {
+	var line *interop.LineError
+	var dup *latchbolt.DuplicateError
+	switch {
+	case errors.Is(err, errors.ErrUnsupported):
 		return update(ctx, eng, detail, dry, fn)
+	case !errors.As(err, &line) && errors.As(err, &dup): // of an identifier, which OnDuplicate is not asked about
+		return duplicate(dup)
 	}
 	return err
 }
