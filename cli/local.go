@@ -1,0 +1,145 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/user"
+	"strings"
+	"sync"
+
+	"golang.org/x/term"
+)
+
+// A local is the front of this process.
+type local struct {
+	in       io.Reader
+	out, err io.Writer
+	place    place
+
+	mu    sync.Mutex
+	lines *bufio.Reader // of in, once a line was read
+}
+
+// newLocal describes this process. The streams are those that cobra was given, nearly always the process's own.
+func newLocal(in io.Reader, out, errOut io.Writer) *local {
+	l := &local{in: in, out: out, err: errOut}
+	p := &l.place
+	p.Dir, _ = os.Getwd() // only needed for relative paths; opening one then fails by itself
+	if u, err := user.Current(); err == nil {
+		p.User = u.Username
+	}
+	p.In, p.Out, p.Err = isTerminal(in), isTerminal(out), isTerminal(errOut)
+	p.Width = 80
+	if f, ok := errOut.(*os.File); ok && p.Err {
+		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
+			p.Width = w
+		}
+	}
+	p.Env = make(map[string]string)
+	for _, kv := range os.Environ() {
+		if name, value, _ := strings.Cut(kv, "="); strings.HasPrefix(name, envPrefix) {
+			p.Env[name] = value
+		}
+	}
+	p.Color = p.Out && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	return l
+}
+
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+func (l *local) Stdin() io.Reader  { return l.in }
+func (l *local) Stdout() io.Writer { return l.out }
+func (l *local) Stderr() io.Writer { return l.err }
+func (l *local) Place() *place     { return &l.place }
+
+func (l *local) Open(name string) (io.ReadCloser, int64, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		_ = f.Close()
+		return nil, 0, err
+	}
+	if info.IsDir() {
+		_ = f.Close()
+		return nil, 0, &os.PathError{Op: "read", Path: name, Err: errors.New("is a folder")}
+	}
+	size := int64(-1)
+	if info.Mode().IsRegular() {
+		size = info.Size()
+	}
+	return f, size, nil
+}
+
+// errInterrupted is the error of a prompt that was left with the interrupt key.
+var errInterrupted = &exitError{code: ExitFailed, err: errors.New("interrupted")}
+
+func (l *local) ReadLine(ctx context.Context, prompt string) (string, error) {
+	return l.ask(ctx, prompt, func() (string, error) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.lines == nil {
+			l.lines = bufio.NewReader(l.in)
+		}
+		s, err := l.lines.ReadString('\n')
+		if err == io.EOF && s != "" {
+			err = nil
+		}
+		return strings.TrimRight(s, "\r\n"), err
+	})
+}
+
+func (l *local) ReadPassword(ctx context.Context, prompt string) (string, error) {
+	f, ok := l.in.(*os.File)
+	if !ok || !l.place.In {
+		return "", usagef("standard input is not a terminal to type a password at")
+	}
+	fd := int(f.Fd())
+	state, err := term.GetState(fd)
+	if err != nil {
+		return "", err
+	}
+	s, err := l.ask(ctx, prompt, func() (string, error) {
+		b, err := term.ReadPassword(fd)
+		return string(b), err
+	})
+	if ctx.Err() != nil {
+		_ = term.Restore(fd, state) // the reading that goes on behind would leave the echo off
+	}
+	_, _ = io.WriteString(l.err, "\n") // the one that was typed was not echoed
+	return s, err
+}
+
+// ask shows a prompt and waits for the answer or the end of ctx. A read from a terminal cannot be stopped: it is left behind,
+// and the process is about to end.
+func (l *local) ask(ctx context.Context, prompt string, read func() (string, error)) (string, error) {
+	if err := ctx.Err(); err != nil {
+		return "", errInterrupted
+	}
+	if _, err := io.WriteString(l.err, prompt); err != nil {
+		return "", err
+	}
+	type answer struct {
+		text string
+		err  error
+	}
+	ch := make(chan answer, 1)
+	go func() {
+		s, err := read()
+		ch <- answer{s, err}
+	}()
+	select {
+	case a := <-ch:
+		return a.text, a.err
+	case <-ctx.Done():
+		return "", errInterrupted
+	}
+}

@@ -1,0 +1,107 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/spf13/pflag"
+
+	"github.com/latchbolt-go/latchbolt"
+)
+
+// A passwordFlag is where a password comes from.
+type passwordFlag struct {
+	stdin bool
+}
+
+func (p *passwordFlag) add(flags *pflag.FlagSet) {
+	flags.BoolVar(&p.stdin, "password-stdin", false, "the password is all of standard input, less one final newline")
+}
+
+// read returns a password that exists already.
+func (p *passwordFlag) read(ctx context.Context, t *tree, prompt string) (string, error) {
+	if p.stdin {
+		return readSecret(t.front.Stdin())
+	}
+	if err := t.canPrompt(); err != nil {
+		return "", err
+	}
+	return t.front.ReadPassword(ctx, prompt)
+}
+
+// readNew returns a password to set. At a terminal it is asked for twice, and again if the two differ or check
+// refuses it, three times in all, as Django's changepassword does.
+func (p *passwordFlag) readNew(ctx context.Context, t *tree, check func(string) error) (string, error) {
+	if p.stdin {
+		return readSecret(t.front.Stdin())
+	}
+	if err := t.canPrompt(); err != nil {
+		return "", err
+	}
+	for range 3 {
+		first, err := t.front.ReadPassword(ctx, "Password: ")
+		if err != nil {
+			return "", err
+		}
+		second, err := t.front.ReadPassword(ctx, "Password (again): ")
+		if err != nil {
+			return "", err
+		}
+		switch {
+		case first != second:
+			t.note("The passwords are not the same. Nothing was changed; please try again.")
+		case first == "":
+			t.note("A password cannot be empty. Please try again.")
+		default:
+			err := check(first)
+			if err == nil {
+				return first, nil
+			}
+			t.complain(err)
+		}
+	}
+	return "", invalidf("gave up after three attempts")
+}
+
+// canPrompt says whether somebody can be asked.
+func (t *tree) canPrompt() error {
+	if t.noInput || !t.front.Place().In {
+		return withHint(usagef("a password is needed, and nobody can be asked for it"), "Give --password-stdin and the password on standard input.")
+	}
+	return nil
+}
+
+// complain lists what is wrong with input.
+func (t *tree) complain(err error) {
+	var list latchbolt.FieldErrors
+	var one *latchbolt.FieldError
+	switch {
+	case errors.As(err, &list):
+		for _, e := range list {
+			t.note("%s", e.Msg)
+		}
+	case errors.As(err, &one):
+		t.note("%s", one.Msg)
+	default:
+		t.note("%v", err)
+	}
+}
+
+// maxSecret bounds what is read as a password, in bytes: more than the engine takes, so that the engine says so.
+const maxSecret = 1 << 20
+
+// readSecret reads all of r, less one final newline.
+func readSecret(r io.Reader) (string, error) {
+	b, err := io.ReadAll(io.LimitReader(r, maxSecret+1))
+	if err != nil {
+		return "", err
+	}
+	if len(b) > maxSecret {
+		return "", invalidf("the password has more than %d bytes", maxSecret)
+	}
+	if n := len(b); n > 0 && b[n-1] == '\n' {
+		b = b[:n-1]
+	}
+	return string(b), nil
+}

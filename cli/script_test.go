@@ -1,0 +1,183 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/latchbolt-go/latchbolt"
+	"github.com/latchbolt-go/latchbolt/cli"
+)
+
+// config makes hashing cheap; it stands for what a host program has.
+func config() *latchbolt.Config {
+	return &latchbolt.Config{Hashers: []latchbolt.Hasher{latchbolt.PBKDF2SHA256{Iterations: 1}}}
+}
+
+func TestMain(m *testing.M) {
+	if child() {
+		return
+	}
+	if os.Getenv("LATCHBOLT_TEST_MAIN") != "" {
+		latchboltMain()
+	}
+	testscript.Main(m, map[string]func(){
+		"latchbolt": latchboltMain,
+		"program":   func() { os.Exit(program(os.Args[1])) },
+	})
+}
+
+// latchboltMain is the command line as a program of its own.
+func latchboltMain() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	os.Exit(cli.Run(ctx, cli.New(&cli.Options{Config: config()})))
+}
+
+// program holds a file and lets commands in, until its standard input ends.
+func program(path string) int {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	eng, err := latchbolt.Open(path, config())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	served := make(chan error, 1)
+	go func() { served <- cli.Serve(ctx, eng, "") }()
+	for { // it serves when the socket answers
+		if conn, err := net.Dial("unix", path+".sock"); err == nil {
+			_ = conn.Close()
+			break
+		}
+		select {
+		case err := <-served:
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		case <-time.After(time.Millisecond):
+		}
+	}
+	fmt.Println("serving")
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	stop()
+	if err := errors.Join(<-served, eng.Close()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// TestScripts runs every script twice: with the file at rest, and with a program that holds it. Scripts say "hold" once the file
+// is there; from then on, in the second round, every command goes through the control socket.
+func TestScripts(t *testing.T) {
+	scripts, err := filepath.Glob("testdata/script/*.txt")
+	if err != nil || len(scripts) == 0 {
+		t.Fatalf("no scripts found: %v", err)
+	}
+	for _, route := range []string{"direct", "socket"} {
+		t.Run(route, func(t *testing.T) {
+			t.Parallel()
+			testscript.Run(t, testscript.Params{
+				Dir: "testdata/script",
+				Setup: func(env *testscript.Env) error {
+					env.Setenv("ROUTE", route)
+					env.Setenv("LATCHBOLT_DB", filepath.Join(env.WorkDir, "app.db"))
+					return os.Chmod(env.WorkDir, 0o700)
+				},
+				Condition: func(cond string) (bool, error) {
+					if cond == "direct" || cond == "socket" {
+						return cond == route, nil
+					}
+					return false, fmt.Errorf("unknown condition %q", cond)
+				},
+				Cmds: map[string]func(*testscript.TestScript, bool, []string){
+					"hold":    hold,
+					"release": release,
+					"exits":   exits,
+				},
+				RequireExplicitExec: true,
+				RequireUniqueNames:  true,
+			})
+		})
+	}
+}
+
+// hold starts the program that holds the file, in the round of the socket.
+func hold(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: hold")
+	}
+	if ts.Getenv("ROUTE") != "socket" {
+		return
+	}
+	cmd := exec.Command("program", ts.Getenv("LATCHBOLT_DB"))
+	path, err := exec.LookPath("program")
+	ts.Check(err)
+	cmd.Path, cmd.Err = path, nil
+	var errOut bytes.Buffer
+	cmd.Stderr = &errOut
+	in, err := cmd.StdinPipe()
+	ts.Check(err)
+	out, err := cmd.StdoutPipe()
+	ts.Check(err)
+	ts.Check(cmd.Start())
+	line := make([]byte, len("serving\n"))
+	if _, err := io.ReadFull(out, line); err != nil {
+		_ = cmd.Wait()
+		ts.Fatalf("the program does not serve: %v: %s", err, errOut.String())
+	}
+	held.Store(ts.Getenv("LATCHBOLT_DB"), func() error {
+		return errors.Join(in.Close(), cmd.Wait())
+	})
+	ts.Defer(func() { ts.Check(let(ts)) })
+}
+
+// held has, by file, how to stop the program that holds it.
+var held sync.Map
+
+// let stops the program that holds the file of a script, if one does.
+func let(ts *testscript.TestScript) error {
+	stop, ok := held.LoadAndDelete(ts.Getenv("LATCHBOLT_DB"))
+	if !ok {
+		return nil
+	}
+	return stop.(func() error)()
+}
+
+// release stops the program that holds the file, in the round of the socket.
+func release(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: release")
+	}
+	ts.Check(let(ts))
+}
+
+// exits runs a program that has to end with a certain exit code.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE PROGRAM [ARG ...]")
+	}
+	code := 0
+	err := ts.Exec(args[1], args[2:]...)
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		code = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got := fmt.Sprint(code); got != args[0] {
+		ts.Fatalf("exit code %s, want %s", got, args[0])
+	}
+}
