@@ -73,13 +73,13 @@ func (t *tree) build() *cobra.Command {
 	flags.BoolVar(&t.json, "json", false, "print the result as JSON")
 	flags.BoolVar(&t.yes, "yes", false, "do not ask before something is destroyed")
 	flags.BoolVar(&t.noInput, "no-input", false, "never ask for anything")
-	flags.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+	t.addVerbs()
+	t.root.SetGlobalNormalizationFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		if name == "noinput" { // as Django spells it
 			name = "no-input"
 		}
 		return pflag.NormalizedName(name)
 	})
-	t.addVerbs()
 	quiet(t.root)
 	return t.root
 }
