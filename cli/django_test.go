@@ -178,11 +178,11 @@ func TestShowDjangoUsers(t *testing.T) {
 func TestCheckDjangoPermissions(t *testing.T) {
 	a := readAnswers(t)
 	onRoutes(t, frozenConfig(), takeOver, func(t *testing.T, sh *shell) {
-		rows := 0
+		n, rows := 0, 0
 		for _, w := range a.Users {
 			for perm, may := range w.HasPerm {
-				if testing.Short() && rows%7 != 0 {
-					continue
+				if n++; !sh.socket && n%7 != 0 {
+					continue // opening the file takes its time
 				}
 				code := 1
 				if may {
@@ -195,8 +195,8 @@ func TestCheckDjangoPermissions(t *testing.T) {
 				rows++
 			}
 		}
-		if !testing.Short() && rows != 46*28 {
-			t.Errorf("%d rows, want %d", rows, 46*28)
+		if n != 46*28 || rows < n/7 {
+			t.Errorf("%d rows of %d, want %d", rows, n, 46*28)
 		}
 	})
 }
@@ -304,9 +304,6 @@ func TestShowDjangoSessions(t *testing.T) {
 }
 
 func TestAuthenticateDjangoUsers(t *testing.T) {
-	if testing.Short() {
-		t.Skip("hashes at full strength")
-	}
 	a := readAnswers(t)
 	heavy := []string{"carol", "dave", "frank", "ivan", "laura", "olivia", "rupert"}
 	cfg := frozenConfig()

@@ -14,8 +14,9 @@ import (
 
 // A shell runs commands on one file inside the test.
 type shell struct {
-	path string
-	cfg  *latchbolt.Config
+	path   string
+	cfg    *latchbolt.Config
+	socket bool // commands go through a control socket
 }
 
 // onRoutes runs a test twice: with commands that open the file themselves, and with commands that go through the control socket of a
@@ -27,9 +28,9 @@ func onRoutes(t *testing.T, cfg *latchbolt.Config, make func(t *testing.T, path 
 			if err := os.Chmod(dir, 0o700); err != nil {
 				t.Fatal(err)
 			}
-			sh := &shell{dir + "/app.db", cfg}
+			sh := &shell{dir + "/app.db", cfg, route == "socket"}
 			make(t, sh.path)
-			if route == "socket" {
+			if sh.socket {
 				sh.serve(t)
 			}
 			test(t, sh)
