@@ -83,7 +83,11 @@ func (l *local) Open(name string) (io.ReadCloser, int64, error) {
 var errInterrupted = &exitError{code: ExitFailed, err: errors.New("interrupted")}
 
 func (l *local) ReadLine(ctx context.Context, prompt string) (string, error) {
-	return l.ask(ctx, prompt, l.line)
+	s, err := l.ask(ctx, prompt, l.line)
+	if err != nil {
+		_, _ = io.WriteString(l.err, "\n") // nobody typed one
+	}
+	return s, err
 }
 
 // line reads a line, without its end.
