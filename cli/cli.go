@@ -80,9 +80,25 @@ func (t *tree) build() *cobra.Command {
 		}
 		return pflag.NormalizedName(name)
 	})
+	t.root.SetHelpFunc(t.help)
 	quiet(t.root)
 	return t.root
 }
+
+// help shows the help of a command as its root does, with the examples as they are typed below that root.
+func (t *tree) help(cmd *cobra.Command, args []string) {
+	show := new(cobra.Command).HelpFunc()
+	if t.root.HasParent() {
+		show = t.root.Parent().HelpFunc()
+	}
+	example := cmd.Example
+	defer func() { cmd.Example = example }()
+	cmd.Example = strings.ReplaceAll(example, exampleName+" ", t.root.CommandPath()+" ")
+	show(cmd, args)
+}
+
+// exampleName stands in examples for the command that the verbs stand under.
+const exampleName = "latchbolt"
 
 // quiet leaves the printing of errors to whoever executes the commands, whatever root they stand under.
 func quiet(cmd *cobra.Command) {
