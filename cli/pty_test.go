@@ -249,6 +249,7 @@ func TestTerminalLeave(t *testing.T) {
 		{"end of input at a confirmation", []string{"user", "delete", "ada"}, []string{"[y/N] ", ctrlD}, "aborted"},
 		{"no to a confirmation", []string{"user", "delete", "ada"}, []string{"[y/N] ", "n\n"}, "aborted"},
 		{"nothing to a confirmation", []string{"user", "delete", "ada"}, []string{"[y/N] ", "\n"}, "aborted"},
+		{"interrupt of standard input", []string{"changepassword", "ada", "--password-stdin"}, []string{"Ctrl-D ends it.", newPassword[:4] + "\n" + ctrlC}, "interrupted"},
 		{"interrupt at a new user's password", []string{"user", "create", "grace"}, []string{"Password: ", ctrlC}, "interrupted"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
