@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -29,15 +30,24 @@ func config() *latchbolt.Config {
 }
 
 func TestMain(m *testing.M) {
+	if child() {
+		return
+	}
+	if os.Getenv("LATCHBOLT_TEST_MAIN") != "" {
+		latchboltMain()
+	}
 	testscript.Main(m, map[string]func(){
-		"latchbolt": func() {
-			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-			defer stop()
-			os.Exit(cli.Run(ctx, cli.New(&cli.Options{Config: config()})))
-		},
-		"program": func() { os.Exit(program(os.Args[1])) },
-		"prepare": func() { os.Exit(prepare(os.Args[1:])) },
+		"latchbolt": latchboltMain,
+		"program":   func() { os.Exit(program(os.Args[1])) },
+		"prepare":   func() { os.Exit(prepare(os.Args[1:])) },
 	})
+}
+
+// latchboltMain is the command line as a program of its own.
+func latchboltMain() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	os.Exit(cli.Run(ctx, cli.New(&cli.Options{Config: config()})))
 }
 
 // program holds a file and lets commands in, until its standard input ends.
@@ -52,7 +62,8 @@ func program(path string) int {
 	served := make(chan error, 1)
 	go func() { served <- cli.Serve(ctx, eng, "") }()
 	for { // it serves when the socket answers
-		if _, err := os.Stat(path + ".sock"); err == nil {
+		if conn, err := net.Dial("unix", path+".sock"); err == nil {
+			_ = conn.Close()
 			break
 		}
 		select {
