@@ -316,6 +316,9 @@ func TestTerminalCreateSuperuser(t *testing.T) {
 
 func TestTerminalCreateSuperuserDefault(t *testing.T) {
 	system := systemUser(t)
+	// They are for --no-input; nobody who is asked is surprised by them.
+	t.Setenv("LATCHBOLT_SUPERUSER_USERNAME", "other")
+	t.Setenv("LATCHBOLT_SUPERUSER_PASSWORD", "another")
 	onRoutes(t, config(), oneUser, func(t *testing.T, sh *shell) {
 		s := sh.at(t, true, "createsuperuser", "--json")
 		s.answers(
