@@ -23,7 +23,10 @@ import (
 
 // config makes hashing cheap; it stands for what a host program has.
 func config() *latchbolt.Config {
-	return &latchbolt.Config{Hashers: []latchbolt.Hasher{latchbolt.PBKDF2SHA256{Iterations: 1}}}
+	return &latchbolt.Config{
+		Hashers:  []latchbolt.Hasher{latchbolt.PBKDF2SHA256{Iterations: 1}},
+		Throttle: latchbolt.ThrottleConfig{First: time.Hour, Max: time.Hour}, // no test is slow enough to wait it out
+	}
 }
 
 func TestMain(m *testing.M) {
@@ -36,6 +39,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"latchbolt": latchboltMain,
 		"program":   func() { os.Exit(program(os.Args[1])) },
+		"prepare":   func() { os.Exit(prepare(os.Args[1:])) },
 	})
 }
 

@@ -4,6 +4,6 @@ package cli
 func (t *tree) addVerbs() {
 	t.root.AddCommand(
 		t.initCommand(),
-		t.userCommand(),
 	)
+	t.addAccountVerbs()
 }
