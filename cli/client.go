@@ -176,7 +176,7 @@ func readPiece(r io.Reader) ([]byte, error) {
 	}
 }
 
-// openFile opens a file that the command line named, and gives it a number.
+// openFile opens a file that the command line named, and gives it a number. Its mode comes behind the number.
 func (c *client) openFile(f front, name string) ([]byte, error) {
 	r, _, err := f.Open(name)
 	if err != nil {
@@ -184,7 +184,8 @@ func (c *client) openFile(f front, name string) ([]byte, error) {
 	}
 	id := strconv.Itoa(len(c.files))
 	c.files[id] = r
-	return []byte(id), nil
+	mode, _ := permOf(r)
+	return fmt.Appendf(nil, "%s %o", id, mode), nil
 }
 
 // closeFile is told once for each file; its number is not used again.

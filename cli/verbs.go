@@ -5,5 +5,13 @@ func (t *tree) addVerbs() {
 	t.root.AddCommand(
 		t.initCommand(),
 		t.userCommand(),
+		t.infoCommand(),
+		t.auditCommand(),
+		t.backupCommand(),
+		t.compactCommand(),
+		t.hashCommand(),
+		t.completionCommand(),
+		t.manCommand(),
+		t.versionCommand(),
 	)
 }
