@@ -7,6 +7,8 @@ func (t *tree) addVerbs() {
 		t.userCommand(),
 		t.infoCommand(),
 		t.auditCommand(),
+		t.importCommand(),
+		t.exportCommand(),
 		t.backupCommand(),
 		t.compactCommand(),
 		t.hashCommand(),
