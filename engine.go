@@ -356,8 +356,13 @@ func (e *Engine) update(ctx context.Context, fn func(*Tx) error) error {
 		return nil
 	})
 	done = true
+	return e.finish(&fx, fenced, rev, err)
+}
+
+// finish does what remains after an update of the store, whose outcome is err.
+func (e *Engine) finish(fx *effects, fenced bool, rev kv.Rev, err error) error {
 	if fenced {
-		e.cache.settle(&fx, rev, err)
+		e.cache.settle(fx, rev, err)
 	}
 	if err != nil {
 		if isUnknown(err) {
