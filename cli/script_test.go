@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -22,18 +23,44 @@ import (
 
 // config makes hashing cheap; it stands for what a host program has.
 func config() *latchbolt.Config {
-	return &latchbolt.Config{Hashers: []latchbolt.Hasher{latchbolt.PBKDF2SHA256{Iterations: 1}}}
+	cfg := &latchbolt.Config{Hashers: []latchbolt.Hasher{latchbolt.PBKDF2SHA256{Iterations: 1}}}
+	if at, err := time.Parse(time.RFC3339Nano, os.Getenv("TEST_CLOCK")); err == nil {
+		cfg.Clock = func() time.Time { return at }
+	}
+	return cfg
 }
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"latchbolt": func() {
+			sabotage()
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 			defer stop()
 			os.Exit(cli.Run(ctx, cli.New(&cli.Options{Config: config()})))
 		},
 		"program": func() { os.Exit(program(os.Args[1])) },
 	})
+}
+
+// sabotage makes the process that reads a file for verify end as a damaged file could make it end.
+func sabotage() {
+	if !slices.Contains(os.Args, "verify-file") {
+		return
+	}
+	switch os.Getenv("TEST_SABOTAGE") {
+	case "panic":
+		panic("sabotage")
+	case "kill":
+		self, err := os.FindProcess(os.Getpid())
+		if err == nil {
+			err = self.Kill()
+		}
+		panic(err)
+	case "hang":
+		select {}
+	case "quiet":
+		os.Exit(0)
+	}
 }
 
 // program holds a file and lets commands in, until its standard input ends.
@@ -75,6 +102,10 @@ func TestScripts(t *testing.T) {
 	if err != nil || len(scripts) == 0 {
 		t.Fatalf("no scripts found: %v", err)
 	}
+	data, err := filepath.Abs("../testdata/django")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, route := range []string{"direct", "socket"} {
 		t.Run(route, func(t *testing.T) {
 			t.Parallel()
@@ -83,6 +114,7 @@ func TestScripts(t *testing.T) {
 				Setup: func(env *testscript.Env) error {
 					env.Setenv("ROUTE", route)
 					env.Setenv("LATCHBOLT_DB", filepath.Join(env.WorkDir, "app.db"))
+					env.Setenv("DATA", data)
 					return os.Chmod(env.WorkDir, 0o700)
 				},
 				Condition: func(cond string) (bool, error) {
@@ -115,6 +147,7 @@ func hold(ts *testscript.TestScript, neg bool, args []string) {
 	path, err := exec.LookPath("program")
 	ts.Check(err)
 	cmd.Path, cmd.Err = path, nil
+	cmd.Env = append(os.Environ(), "TEST_CLOCK="+ts.Getenv("TEST_CLOCK"))
 	var errOut bytes.Buffer
 	cmd.Stderr = &errOut
 	in, err := cmd.StdinPipe()
