@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -106,6 +107,8 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	commands := maps.Clone(fileCommands)
+	commands["hold"], commands["release"], commands["exits"] = hold, release, exits
 	for _, route := range []string{"direct", "socket"} {
 		t.Run(route, func(t *testing.T) {
 			t.Parallel()
@@ -123,11 +126,7 @@ func TestScripts(t *testing.T) {
 					}
 					return false, fmt.Errorf("unknown condition %q", cond)
 				},
-				Cmds: map[string]func(*testscript.TestScript, bool, []string){
-					"hold":    hold,
-					"release": release,
-					"exits":   exits,
-				},
+				Cmds:                commands,
 				RequireExplicitExec: true,
 				RequireUniqueNames:  true,
 			})

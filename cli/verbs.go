@@ -4,7 +4,6 @@ package cli
 func (t *tree) addVerbs() {
 	t.root.AddCommand(
 		t.initCommand(),
-		t.userCommand(),
 		t.infoCommand(),
 		t.auditCommand(),
 		t.importCommand(),
@@ -20,4 +19,5 @@ func (t *tree) addVerbs() {
 		t.manCommand(),
 		t.versionCommand(),
 	)
+	t.addAccountVerbs()
 }
