@@ -2,7 +2,6 @@ package ndjson
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 
@@ -57,57 +56,20 @@ func (im *importing) progress(s interop.Stage, done, total int, read int64) {
 	}
 }
 
-// errDryRun undoes a dry run.
-var errDryRun = errors.New("ndjson: dry run")
-
 // store loads the input into the file.
 func (im *importing) store(ctx context.Context) (interop.Report, error) {
 	var report interop.Report
-	err := im.eng.Load(ctx, latchbolt.LoadOptions{OnDuplicate: duplicate, Detail: "NDJSON"}, func(l *latchbolt.Loader) error {
+	err := intake.Load(ctx, im.eng, "NDJSON", im.opts.DryRun, func(l *latchbolt.Loader) error {
 		s := &storing{importing: im, to: l, report: intake.NewReport()}
 		if err := s.begin(); err != nil {
 			return err
 		}
-		if err := im.each(ctx, s.record); err != nil {
-			return err
-		}
+		err := im.each(ctx, s.record)
 		report = s.report
-		if im.opts.DryRun {
-			return errDryRun
-		}
-		return nil
+		return err
 	})
-	if err != nil && !errors.Is(err, errDryRun) {
+	if err != nil {
 		return interop.Report{}, err
 	}
 	return report, nil
-}
-
-// duplicate refuses a user who is there already, by the line.
-func duplicate(d *latchbolt.DuplicateError) error {
-	where := "stands on an earlier line already"
-	if d.InFile {
-		where = "is there already"
-	}
-	return &interop.LineError{Line: int(d.Line), Field: d.Field, Msg: intake.Quote(d.Value) + " " + where, Err: d}
-}
-
-// refused says which line the engine refused. Errors that are not about values pass through.
-func refused(line int, err error) error {
-	var many latchbolt.FieldErrors
-	var one *latchbolt.FieldError
-	switch {
-	case errors.As(err, &many) && len(many) > 0:
-		one = many[0]
-	case errors.As(err, &one):
-	case errors.Is(err, latchbolt.ErrConflict), errors.Is(err, latchbolt.ErrExists), errors.Is(err, latchbolt.ErrInvalid):
-		return &interop.LineError{Line: line, Msg: err.Error(), Err: err}
-	default:
-		return err
-	}
-	name := one.Field
-	if name == "app_label" {
-		name = fieldApp.String()
-	}
-	return &interop.LineError{Line: line, Field: name, Msg: one.Msg, Err: err}
 }

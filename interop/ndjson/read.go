@@ -118,7 +118,7 @@ func (im *importing) hashPassword(ctx context.Context, line []byte, number int) 
 	}
 	if !im.opts.AnyPassword {
 		if err := im.eng.ValidatePassword(rec.plain, &rec.user); err != nil {
-			return refused(number, err)
+			return intake.Refused(number, err)
 		}
 	}
 	return im.hashes.Add(number, rec.plain)

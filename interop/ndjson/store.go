@@ -105,7 +105,12 @@ func (s *storing) permission(r *record) error {
 	}
 	p.ID, p.Name = latchbolt.PermissionID(r.id), r.name
 	if err := s.to.InsertPermission(&p); err != nil {
-		return refused(r.line, err)
+		err = intake.Refused(r.line, err)
+		var line *interop.LineError
+		if errors.As(err, &line) && line.Field == "app_label" {
+			line.Field = fieldApp.String()
+		}
+		return err
 	}
 	s.know(&p)
 	s.report.Permissions++
@@ -131,7 +136,7 @@ func (s *storing) group(r *record) error {
 	s.defined[r.name] = true
 	g := latchbolt.Group{ID: latchbolt.GroupID(r.id), Name: r.name}
 	if err := s.to.InsertGroup(&g); err != nil {
-		return refused(r.line, err)
+		return intake.Refused(r.line, err)
 	}
 	s.groups[g.Name] = g.ID
 	s.report.Groups++
@@ -157,7 +162,7 @@ func (s *storing) grant(r *record, to latchbolt.Subject) error {
 			objects = []latchbolt.Object{g.object}
 		}
 		if err := s.to.GrantID(to, id, objects...); err != nil {
-			return refused(r.line, err)
+			return intake.Refused(r.line, err)
 		}
 	}
 	return nil
@@ -180,8 +185,13 @@ func permissionsField(r *record) string {
 
 // user makes a user.
 func (s *storing) user(r *record) error {
-	if skip, err := s.exists(r); err != nil || skip {
-		return err
+	if s.opts.SkipExisting {
+		if there, err := intake.Exists(s.to, r.user.Username); err != nil {
+			return err
+		} else if there {
+			s.skip(r, intake.ReasonExists)
+			return nil
+		}
 	}
 	s.to.Line = int64(r.line)
 	hash := r.hash
@@ -202,36 +212,11 @@ func (s *storing) user(r *record) error {
 		u.Groups = append(u.Groups, id)
 	}
 	if err := s.to.InsertBroughtUser(&u, hash); err != nil {
-		return refusedUser(r.line, err)
+		return intake.Refused(r.line, err)
 	}
 	s.report.Users++
 	s.judge(r)
 	return s.grant(r, u.ID)
-}
-
-// exists reports whether a user was there before and is to be left alone.
-func (s *storing) exists(r *record) (bool, error) {
-	if !s.opts.SkipExisting {
-		return false, nil
-	}
-	_, err := s.to.UserByName(r.user.Username)
-	switch {
-	case errors.Is(err, latchbolt.ErrNotFound):
-		return false, nil
-	case err != nil:
-		return false, err
-	}
-	s.skip(r, intake.ReasonExists)
-	return true, nil
-}
-
-// refusedUser says which line the engine refused, also if it is a duplicate.
-func refusedUser(line int, err error) error {
-	var d *latchbolt.DuplicateError
-	if errors.As(err, &d) {
-		return duplicate(d)
-	}
-	return refused(line, err)
 }
 
 // enter returns a group that a user is in, and makes it if need be.

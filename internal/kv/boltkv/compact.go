@@ -158,7 +158,7 @@ func (s *Store) takeOver(ctx context.Context, temp string) (_ *Store, err error)
 		_ = f.Close()
 		return nil, err
 	}
-	if err := next.attach(f.File); err != nil {
+	if err := next.attach(f.File, true); err != nil {
 		return nil, err
 	}
 	register(next.id, s.path)

@@ -121,12 +121,16 @@ func (w *walker) read(id uint64, whole func(flags uint16) bool) (page, bool) {
 		w.defect("page %d is out of range", id)
 		return page{}, false
 	}
-	// Nearly every page is wanted as a whole and has none following.
-	first := make([]byte, w.m.pageSize)
+	// A deep walk wants nearly every page as a whole, and few have any following.
+	n := pageHeader
+	if w.deep {
+		n = w.m.pageSize
+	}
+	first := make([]byte, n)
 	if !w.readAt(first, int64(id)*int64(w.m.pageSize)) {
 		return page{}, false
 	}
-	head := first[:pageHeader]
+	head := first[:pageHeader:pageHeader]
 	p := page{
 		id:       order.Uint64(head),
 		flags:    order.Uint16(head[8:]),
@@ -150,7 +154,7 @@ func (w *walker) read(id uint64, whole func(flags uint16) bool) (page, bool) {
 		return page{}, false
 	}
 	p.data = first
-	if p.overflow == 0 {
+	if len(first) == int(size) {
 		return p, true
 	}
 	p.data = append(make([]byte, 0, size), first...)[:size]

@@ -11,7 +11,8 @@ import (
 	"github.com/latchbolt-go/latchbolt/interop"
 )
 
-// Hashes hashes plain passwords in the engine's slots, as many at a time as there are processors. Its methods Add, Wait and Stop are for one goroutine.
+// Hashes hashes plain passwords in the engine's slots, as many at a time as there are processors. Its methods
+// Add, Wait and Stop are for one goroutine.
 type Hashes struct {
 	eng   *latchbolt.Engine
 	ctx   context.Context
@@ -20,6 +21,7 @@ type Hashes struct {
 	jobs  chan hashJob
 	work  sync.WaitGroup
 	begun bool
+	ended bool
 
 	mu   sync.Mutex // guards all below
 	made map[int]latchbolt.PasswordHash
@@ -107,9 +109,9 @@ func (h *Hashes) Done() int {
 
 // Wait waits until all is hashed and returns the first error that there was.
 func (h *Hashes) Wait() error {
-	if h.jobs != nil {
+	if !h.ended {
+		h.ended = true
 		close(h.jobs)
-		h.jobs = nil
 	}
 	h.work.Wait()
 	h.mu.Lock()
