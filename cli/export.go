@@ -15,11 +15,13 @@ import (
 	"github.com/latchbolt-go/latchbolt"
 	"github.com/latchbolt-go/latchbolt/internal/kv/boltkv"
 	"github.com/latchbolt-go/latchbolt/interop/django"
+	"github.com/latchbolt-go/latchbolt/interop/ndjson"
 )
 
 func (t *tree) exportCommand() *cobra.Command {
 	return group("export", "Write users out for other programs",
 		t.exportDjango(),
+		t.exportNDJSON(),
 	)
 }
 
@@ -82,6 +84,29 @@ func (t *tree) exportDjango() *cobra.Command {
 			}})
 			return &exportView{Users: r.Users, Groups: r.Groups, Permissions: r.Permissions,
 				Skipped: viewNotes(r.Skipped), Warnings: viewNotes(r.Warnings), Reasons: orEmpty(r.Reasons)}, err
+		})
+	})
+	return cmd
+}
+
+func (t *tree) exportNDJSON() *cobra.Command {
+	var f exportFlags
+	var hashes bool
+	cmd := &cobra.Command{
+		Use:   "ndjson",
+		Short: "Write users, groups and permissions with a JSON object a line",
+		Long: "Write all permissions, groups and users of one moment, an object on each line, as import users reads them. Sessions, one-time tokens and the audit\n" +
+			"trail are not written. Without --with-hashes nobody can log in where the file is taken over, until new passwords are set.\n\n" + exportLong,
+		Example: "  latchbolt export ndjson --output users.ndjson --with-hashes\n  latchbolt export ndjson | jq -r 'select(.email) | .email'",
+		Args:    wantArgs(cobra.NoArgs),
+	}
+	f.add(cmd)
+	cmd.Flags().BoolVar(&hashes, "with-hashes", false, "write password hashes too")
+	cmd.RunE = t.onEngine(func(ctx context.Context, eng *latchbolt.Engine, _ []string) error {
+		return t.export(eng, &f, hashes, func(w io.Writer, bar *progress) (*exportView, error) {
+			r, err := ndjson.Export(ctx, eng, w, &ndjson.ExportOptions{WithHashes: hashes, Progress: bar.lines})
+			return &exportView{Users: r.Users, Groups: r.Groups, Permissions: r.Permissions,
+				Skipped: viewLineNotes(r.Skipped), Warnings: viewLineNotes(r.Warnings), Reasons: orEmpty(r.Reasons)}, err
 		})
 	})
 	return cmd

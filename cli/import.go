@@ -20,6 +20,8 @@ import (
 func (t *tree) importCommand() *cobra.Command {
 	return group("import", "Take users over from elsewhere",
 		t.importDjango(),
+		t.importHtpasswd(),
+		t.importUsers(),
 	)
 }
 
