@@ -181,9 +181,22 @@ func (e *Engine) start() error {
 	return e.startBackground()
 }
 
-// readMeta reads the settings of the file, how far its clock had come, and how
+// readMeta reads the settings of the file, how many sessions are not merged, and how
 // dear its hashes are.
 func (e *Engine) readMeta(tx *ReadTx) error {
+	if err := e.readSettings(tx); err != nil {
+		return err
+	}
+	news, err := tx.keys(bucketSessionNew, nil, nil, mergeEvery)
+	if err != nil {
+		return err
+	}
+	e.newSessions.Store(int64(len(news)))
+	return e.costs.read(tx, e)
+}
+
+// readSettings reads the settings of the file, and how far its clock had come.
+func (e *Engine) readSettings(tx *ReadTx) error {
 	v, err := tx.r.Get(bucketMeta, keyFormat)
 	if err != nil {
 		return fromStore(err)
@@ -203,12 +216,7 @@ func (e *Engine) readMeta(tx *ReadTx) error {
 	}
 	e.clock.notBefore(last)
 	e.lastAudit.Store(last.UnixNano())
-	news, err := tx.keys(bucketSessionNew, nil, nil, mergeEvery)
-	if err != nil {
-		return err
-	}
-	e.newSessions.Store(int64(len(news)))
-	return e.costs.read(tx, e)
+	return nil
 }
 
 func corruptIf(bad bool, what string) error {

@@ -166,6 +166,13 @@ type Backuper interface {
 	Backup(ctx context.Context, dest string, replace bool) error
 }
 
+// A Snapshotter can copy itself without looking at what it copies.
+type Snapshotter interface {
+	// Snapshot writes a consistent copy of the whole store, damaged or not, to a new file at
+	// dest, mode 0600. It is for looking at, and not synced.
+	Snapshot(ctx context.Context, dest string) error
+}
+
 // A Compacter can rewrite its file without the unused space.
 type Compacter interface {
 	// Compact rewrites the file in place of the old one, as one atomic step, and

@@ -59,7 +59,7 @@ type Options struct {
 	Check func(kv.Reader) error
 }
 
-// A Store is an open file. It implements [kv.Store], [kv.Backuper],
+// A Store is an open file. It implements [kv.Store], [kv.Backuper], [kv.Snapshotter],
 // [kv.Compacter], [kv.BulkUpdater], [kv.Verifier] and [kv.Sizer]; all its methods may be
 // called concurrently.
 type Store struct {
@@ -105,6 +105,7 @@ type Store struct {
 var (
 	_ kv.Store       = (*Store)(nil)
 	_ kv.Backuper    = (*Store)(nil)
+	_ kv.Snapshotter = (*Store)(nil)
 	_ kv.Compacter   = (*Store)(nil)
 	_ kv.BulkUpdater = (*Store)(nil)
 	_ kv.Verifier    = (*Store)(nil)

@@ -233,13 +233,15 @@ func bulkTaken(t *testing.T, s bulkStore) {
 func bulkRefused(t *testing.T, s bulkStore) {
 	put(t, s, "a", "1")
 	for what, fn := range map[string]func(kv.Bulk) error{
-		"descending keys":       func(b kv.Bulk) error { return b.Merge(A, ordered("c", "", "b", ""), nil) },
-		"a key twice":           func(b kv.Bulk) error { return b.Merge(A, ordered("c", "", "c", ""), nil) },
-		"an empty key":          func(b kv.Bulk) error { return b.Merge(A, ordered("", "x"), nil) },
-		"a long key":            func(b kv.Bulk) error { return b.Merge(A, ordered(strings.Repeat("k", kv.MaxKey+1), ""), nil) },
-		"a long value":          func(b kv.Bulk) error { return b.Merge(A, ordered("k", strings.Repeat("v", kv.MaxValue+1)), nil) },
-		"a bucket it has not":   func(b kv.Bulk) error { return b.Merge(Unknown, ordered("c", ""), nil) },
-		"merging twice":         func(b kv.Bulk) error { return errors.Join(b.Merge(A, ordered("c", ""), nil), b.Merge(A, ordered("d", ""), nil)) },
+		"descending keys":     func(b kv.Bulk) error { return b.Merge(A, ordered("c", "", "b", ""), nil) },
+		"a key twice":         func(b kv.Bulk) error { return b.Merge(A, ordered("c", "", "c", ""), nil) },
+		"an empty key":        func(b kv.Bulk) error { return b.Merge(A, ordered("", "x"), nil) },
+		"a long key":          func(b kv.Bulk) error { return b.Merge(A, ordered(strings.Repeat("k", kv.MaxKey+1), ""), nil) },
+		"a long value":        func(b kv.Bulk) error { return b.Merge(A, ordered("k", strings.Repeat("v", kv.MaxValue+1)), nil) },
+		"a bucket it has not": func(b kv.Bulk) error { return b.Merge(Unknown, ordered("c", ""), nil) },
+		"merging twice": func(b kv.Bulk) error {
+			return errors.Join(b.Merge(A, ordered("c", ""), nil), b.Merge(A, ordered("d", ""), nil))
+		},
 		"putting after merging": func(b kv.Bulk) error { return second(b.Merge(A, ordered("c", ""), nil), b.Put(A, []byte("x"), nil)) },
 		"deleting after merging": func(b kv.Bulk) error {
 			return second(b.Merge(A, ordered("c", ""), nil), b.Delete(A, []byte("a")))
