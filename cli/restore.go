@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -38,8 +39,10 @@ func (t *tree) restoreCommand() *cobra.Command {
 		if opts.Discard {
 			what = "Replace %s by %s, and keep nothing of it"
 		}
-		if err := t.confirm(cmd.Context(), what, clean(path), clean(args[0])); err != nil {
-			return err
+		if _, err := os.Lstat(path); err == nil {
+			if err := t.confirm(cmd.Context(), what, clean(path), clean(args[0])); err != nil {
+				return err
+			}
 		}
 		opts := opts
 		opts.LockTimeout = lockWait
