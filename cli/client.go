@@ -153,10 +153,13 @@ func (c *client) answer(ctx context.Context, f front, kind byte, b []byte) error
 	if err == nil && len(reply) > maxFrame {
 		err = errors.New("the answer is too long")
 	}
+	// If this cannot be sent, the command has ended meanwhile, and the next frame says how.
 	if err != nil {
-		return writeJSON(c.conn, frameRefuse, failureOf(err))
+		_ = writeJSON(c.conn, frameRefuse, failureOf(err))
+	} else {
+		_ = writeFrame(c.conn, frameAnswer, reply)
 	}
-	return writeFrame(c.conn, frameAnswer, reply)
+	return nil
 }
 
 // readPiece reads some bytes; none at the end.

@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -148,8 +149,10 @@ func (t *tree) identifyAll(ctx context.Context, in io.Reader) error {
 			_, _ = fmt.Fprintf(out, "%d: %s\n", n, v.text())
 		}
 	}
-	if err := lines.Err(); err != nil {
-		return invalidf("line too long, or not readable: %w", err)
+	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
+		return invalidf("a line has more than %d bytes, which no hash has", maxHashLine)
+	} else if err != nil {
+		return err
 	}
 	if err := out.Flush(); err != nil {
 		return err

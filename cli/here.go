@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -46,9 +47,48 @@ func (s spool) Close() error {
 	return err
 }
 
+// An interruptible reads from a pipe or a terminal until its context is done. What was being read then is left behind with a
+// goroutine: the process is about to end.
+type interruptible struct {
+	ctx  context.Context
+	r    io.Reader
+	rest []byte
+	err  error
+}
+
+func (i *interruptible) Read(p []byte) (int, error) {
+	if len(i.rest) == 0 && i.err == nil {
+		if i.ctx.Err() != nil {
+			return 0, errInterrupted
+		}
+		type piece struct {
+			b   []byte
+			err error
+		}
+		ch := make(chan piece, 1)
+		go func() {
+			b := make([]byte, 64<<10)
+			n, err := i.r.Read(b)
+			ch <- piece{b[:n], err}
+		}()
+		select {
+		case got := <-ch:
+			i.rest, i.err = got.b, got.err
+		case <-i.ctx.Done():
+			return 0, errInterrupted
+		}
+	}
+	n := copy(p, i.rest)
+	i.rest = i.rest[n:]
+	if n == 0 && len(p) > 0 {
+		return 0, i.err
+	}
+	return n, nil
+}
+
 // input opens a file that the command line names, "-" for standard input. All of it has arrived when input
 // returns, so that reading it waits for nobody, and it can be read again from the beginning. Beside is the path of the file worked on.
-func (t *tree) input(name, beside string) (in io.ReadSeekCloser, size int64, err error) {
+func (t *tree) input(ctx context.Context, name, beside string) (in io.ReadSeekCloser, size int64, err error) {
 	var from io.Reader
 	if name == "-" {
 		from = t.front.Stdin()
@@ -61,7 +101,7 @@ func (t *tree) input(name, beside string) (in io.ReadSeekCloser, size int64, err
 			return seeker, size, nil
 		}
 		defer func() { _ = r.Close() }()
-		from = r
+		from = &interruptible{ctx: ctx, r: r}
 	}
 	s, err := newSpool(filepath.Dir(beside))
 	if err != nil {

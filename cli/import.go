@@ -116,7 +116,8 @@ func (v *importView) notes(w io.Writer) {
 
 // stopped says that an interrupted import changed nothing.
 func stopped(err error) error {
-	if err == nil || errors.Is(err, latchbolt.ErrIndeterminate) || !errors.Is(err, context.Canceled) {
+	over := errors.Is(err, context.Canceled) || errors.Is(err, errInterrupted)
+	if !over || errors.Is(err, latchbolt.ErrIndeterminate) {
 		return err
 	}
 	return &exitError{code: ExitFailed, err: errors.New("interrupted"), hint: "Nothing was taken over; the file is as it was."}
@@ -161,7 +162,7 @@ func (t *tree) importDjango() *cobra.Command {
 	}
 	f.add(cmd)
 	cmd.RunE = t.onEngine(func(ctx context.Context, eng *latchbolt.Engine, args []string) error {
-		return t.fromDjango(args[0], eng.Path(), &f, func(dump io.Reader, opts *django.ImportOptions) (django.Report, error) {
+		return t.fromDjango(ctx, args[0], eng.Path(), &f, func(dump io.Reader, opts *django.ImportOptions) (django.Report, error) {
 			return django.Import(ctx, eng, dump, opts)
 		})
 	})
@@ -169,15 +170,15 @@ func (t *tree) importDjango() *cobra.Command {
 }
 
 // fromDjango opens what is needed, has run take it over, and prints the result.
-func (t *tree) fromDjango(dump, path string, f *djangoFlags, run func(io.Reader, *django.ImportOptions) (django.Report, error)) error {
-	opts, done, err := t.djangoOptions(f, path)
+func (t *tree) fromDjango(ctx context.Context, dump, path string, f *djangoFlags, run func(io.Reader, *django.ImportOptions) (django.Report, error)) error {
+	opts, done, err := t.djangoOptions(ctx, f, path)
 	if err != nil {
-		return err
+		return stopped(err)
 	}
 	defer done()
-	in, size, err := t.input(dump, path)
+	in, size, err := t.input(ctx, dump, path)
 	if err != nil {
-		return err
+		return stopped(err)
 	}
 	defer func() { _ = in.Close() }()
 	bar := t.startProgress()
@@ -195,7 +196,7 @@ func (t *tree) fromDjango(dump, path string, f *djangoFlags, run func(io.Reader,
 	return t.print(v, v.text)
 }
 
-func (t *tree) djangoOptions(f *djangoFlags, path string) (opts *django.ImportOptions, done func(), err error) {
+func (t *tree) djangoOptions(ctx context.Context, f *djangoFlags, path string) (opts *django.ImportOptions, done func(), err error) {
 	opts = &django.ImportOptions{SessionLifetime: f.lifetime, MaxBytes: f.maxBytes, DryRun: f.dryRun, Backends: make(map[string]string)}
 	if f.lifetime < 0 || f.maxBytes <= 0 {
 		return nil, nil, usagef("--session-lifetime and --max-bytes cannot be negative")
@@ -225,7 +226,7 @@ func (t *tree) djangoOptions(f *djangoFlags, path string) (opts *django.ImportOp
 	if f.sessions == "" {
 		return opts, func() {}, nil
 	}
-	in, _, err := t.input(f.sessions, path)
+	in, _, err := t.input(ctx, f.sessions, path)
 	if err != nil {
 		return nil, nil, err
 	}

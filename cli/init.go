@@ -73,7 +73,7 @@ func (t *tree) makeFile(path string, caseSensitive bool) error {
 
 // makeFromDjango makes a new file of a dump.
 func (t *tree) makeFromDjango(ctx context.Context, path string, caseSensitive bool, dump string, f *djangoFlags) error {
-	return t.fromDjango(dump, path, f, func(in io.Reader, opts *django.ImportOptions) (django.Report, error) {
+	return t.fromDjango(ctx, dump, path, f, func(in io.Reader, opts *django.ImportOptions) (django.Report, error) {
 		eng, report, err := django.Create(ctx, path, in, t.newConfig(caseSensitive), opts)
 		if err != nil || eng == nil {
 			return report, err
