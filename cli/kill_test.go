@@ -282,7 +282,7 @@ func (b *bench) state() string {
 	}
 	sound(b.t, eng)
 	var out strings.Builder
-	if err := eng.View(context.Background(), func(tx *latchbolt.ReadTx) error { return describe(&out, tx) }); err != nil {
+	if err := eng.View(context.Background(), func(tx *latchbolt.ReadTx) error { return describeFile(&out, tx) }); err != nil {
 		b.t.Fatal(err)
 	}
 	for u, err := range eng.Users(context.Background(), latchbolt.UserQuery{}) {
@@ -323,7 +323,7 @@ func passwordOf(eng *latchbolt.Engine, id latchbolt.UserID, password string) (ok
 	return ok, err
 }
 
-func describe(w io.Writer, tx *latchbolt.ReadTx) error {
+func describeFile(w io.Writer, tx *latchbolt.ReadTx) error {
 	subject := func(s latchbolt.Subject) error {
 		grants, err := tx.Grants(s)
 		for _, g := range grants {

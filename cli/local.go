@@ -84,18 +84,25 @@ func (l *local) Open(name string) (io.ReadCloser, int64, error) {
 var errInterrupted = &exitError{code: ExitFailed, err: errors.New("interrupted")}
 
 func (l *local) ReadLine(ctx context.Context, prompt string) (string, error) {
-	return l.ask(ctx, prompt, func() (string, error) {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if l.lines == nil {
-			l.lines = bufio.NewReader(l.in)
-		}
-		s, err := l.lines.ReadString('\n')
-		if err == io.EOF && s != "" {
-			err = nil
-		}
-		return strings.TrimRight(s, "\r\n"), err
-	})
+	s, err := l.ask(ctx, prompt, l.line)
+	if err != nil {
+		_, _ = io.WriteString(l.err, "\n") // nobody typed one
+	}
+	return s, err
+}
+
+// line reads a line, without its end.
+func (l *local) line() (string, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.lines == nil {
+		l.lines = bufio.NewReader(l.in)
+	}
+	s, err := l.lines.ReadString('\n')
+	if err == io.EOF && s != "" {
+		err = nil
+	}
+	return strings.TrimRight(s, "\r\n"), err
 }
 
 func (l *local) ReadPassword(ctx context.Context, prompt string) (string, error) {
@@ -103,18 +110,13 @@ func (l *local) ReadPassword(ctx context.Context, prompt string) (string, error)
 	if !ok || !l.place.In {
 		return "", usagef("standard input is not a terminal to type a password at")
 	}
-	fd := int(f.Fd())
-	state, err := term.GetState(fd)
+	// Before the prompt, so that nobody is faster; and undone here, whatever the reading that an interrupt leaves behind does.
+	echo, err := echoOff(f)
 	if err != nil {
 		return "", err
 	}
-	s, err := l.ask(ctx, prompt, func() (string, error) {
-		b, err := term.ReadPassword(fd)
-		return string(b), err
-	})
-	if ctx.Err() != nil {
-		_ = term.Restore(fd, state) // the reading that goes on behind would leave the echo off
-	}
+	s, err := l.ask(ctx, prompt, l.line)
+	echo()
 	_, _ = io.WriteString(l.err, "\n") // the one that was typed was not echoed
 	return s, err
 }

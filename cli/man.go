@@ -102,6 +102,10 @@ func (r *roff) macro(name string, args ...string) {
 func (r *roff) paragraphs(text string) {
 	for _, p := range strings.Split(text, "\n\n") {
 		r.macro("PP")
+		if strings.HasPrefix(p, " ") {
+			r.verbatim(unindent(p))
+			continue
+		}
 		r.text(strings.Join(strings.Fields(p), " "))
 	}
 }
@@ -151,7 +155,7 @@ func (t *tree) manPage(cmd *cobra.Command) string {
 	}
 	if cmd.Example != "" {
 		r.macro("SH", "EXAMPLES")
-		r.verbatim(unindent(cmd.Example))
+		r.verbatim(unindent(strings.ReplaceAll(cmd.Example, exampleName+" ", t.root.CommandPath()+" ")))
 	}
 	manExit(r)
 	manEnvironment(r)

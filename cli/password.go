@@ -96,12 +96,12 @@ func (t *tree) complain(err error) {
 	switch {
 	case errors.As(err, &list):
 		for _, e := range list {
-			t.note("%s", e.Msg)
+			t.note("%s", clean(e.Msg))
 		}
 	case errors.As(err, &one):
-		t.note("%s", one.Msg)
+		t.note("%s", clean(one.Msg))
 	default:
-		t.note("%v", err)
+		t.note("%s", clean(err.Error()))
 	}
 }
 

@@ -10,8 +10,8 @@ import (
 	"github.com/latchbolt-go/latchbolt"
 )
 
-// frozen is the time at which Django gave its answers.
-const frozen = "2026-05-04T10:20:30.123456Z"
+// frozenAt is the time at which Django gave its answers.
+const frozenAt = "2026-05-04T10:20:30.123456Z"
 
 // djangoData returns the path of a file of the answers of real Django.
 func djangoData(t testing.TB, name string) string {
@@ -101,7 +101,7 @@ func TestDjangoCookies(t *testing.T) {
 	if err := json.Unmarshal(data, &answers); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("TEST_CLOCK", frozen)
+	t.Setenv("TEST_CLOCK", frozenAt)
 	onBothRoutes(t, func(t *testing.T, b *bench, hold func()) {
 		key, old := filepath.Join(b.dir, "key"), filepath.Join(b.dir, "old")
 		for name, secret := range map[string]string{key: answers.SecretKey, old: answers.Fallbacks[0]} {

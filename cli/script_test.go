@@ -24,7 +24,10 @@ import (
 
 // config makes hashing cheap; it stands for what a host program has.
 func config() *latchbolt.Config {
-	cfg := &latchbolt.Config{Hashers: []latchbolt.Hasher{latchbolt.PBKDF2SHA256{Iterations: 1}}}
+	cfg := &latchbolt.Config{
+		Hashers:  []latchbolt.Hasher{latchbolt.PBKDF2SHA256{Iterations: 1}},
+		Throttle: latchbolt.ThrottleConfig{First: time.Hour, Max: time.Hour}, // no test is slow enough to wait it out
+	}
 	if at, err := time.Parse(time.RFC3339Nano, os.Getenv("TEST_CLOCK")); err == nil {
 		cfg.Clock = func() time.Time { return at }
 	}
@@ -40,6 +43,7 @@ func TestMain(m *testing.M) {
 			os.Exit(cli.Run(ctx, cli.New(&cli.Options{Config: config()})))
 		},
 		"program": func() { os.Exit(program(os.Args[1])) },
+		"prepare": func() { os.Exit(prepare(os.Args[1:])) },
 	})
 }
 
