@@ -1,0 +1,83 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// TestPictures: the pictures in docs are what the commands show now.
+func TestPictures(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("the pictures are made on Linux")
+	}
+	const root = "../.."
+	shots, err := drawAll(t.Context(), root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(shots) == 0 {
+		t.Fatal("no pictures")
+	}
+	for name, want := range shots {
+		got, err := os.ReadFile(filepath.Join(root, "docs", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(got) != want {
+			t.Errorf("docs/%s is not what the commands show now: go run ./internal/termshot\n%s", name, firstDifference(string(got), want))
+		}
+	}
+	there, err := filepath.Glob(filepath.Join(root, "docs", "term-*.svg"))
+	if err != nil || len(there) != len(shots) {
+		t.Errorf("%d pictures in docs, %d are made (%v)", len(there), len(shots), err)
+	}
+}
+
+func firstDifference(a, b string) string {
+	x, y := strings.Split(a, "\n"), strings.Split(b, "\n")
+	for i := range min(len(x), len(y)) {
+		if x[i] != y[i] {
+			return "- " + x[i] + "\n+ " + y[i]
+		}
+	}
+	return "one is longer"
+}
+
+func TestScreen(t *testing.T) {
+	for _, c := range []struct{ name, in, want string }{
+		{"lines", "one\r\ntwo", "one\ntwo"},
+		{"a bar that goes away", "\rrd 10%\x1b[K\rrd 9%\x1b[K\r\x1b[Kdone", "done"},
+		{"overwritten", "abcdef\rxy", "xycdef"},
+		{"backspace", "ab\bc", "ac"},
+		{"the right margin", "abcdefghij", "abcdefgh\nij"},
+		{"colours", "\x1b[31mred\x1b[0m \x1b[1mb\x1b[22m", "red b"},
+		{"unknown", "\x1b[5A", `\e[5A`},
+	} {
+		s := newScreen(8)
+		s.write(c.in)
+		if got := s.text(); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+	s := newScreen(20)
+	s.write("\x1b[31mno\x1b[0m yes")
+	if got := runs(s.rows[0]); len(got) != 2 || got[0].style.colour != "red" || got[1].text != "yes" || got[1].from != 3 {
+		t.Errorf("runs: %+v", got)
+	}
+}
+
+func TestMask(t *testing.T) {
+	s := newScreen(80)
+	s.write("at \x1b[31m2026-01-02 03:04:05Z in 3.21s\x1b[0m é 2026-01-02 03:04:05Z")
+	s.mask()
+	if got, want := s.text(), "at 2026-11-27 10:04:05Z in 12ms é 2026-11-27 10:04:05Z"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := maskRow(nil, regexp.MustCompile("x"), "y"); len(got) != 0 {
+		t.Errorf("an empty row became %v", got)
+	}
+}
