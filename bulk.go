@@ -27,7 +27,12 @@ type LoadOptions struct {
 	// Detail is what the audit entry of the load says besides the numbers, such as the
 	// name of the source.
 	Detail string
+	// DryRun does everything but keep the result, so that it also finds duplicates. The identifiers stay free.
+	DryRun bool
 }
+
+// errDryRun undoes a load.
+var errDryRun = errors.New("latchbolt: load: dry run")
 
 // A DuplicateError says which user of a load has a name or an address that is taken. Of two in one load
 // it is the one with the higher identifier, which unless the caller chose them is the later one. That holds also if the
@@ -135,13 +140,22 @@ func (e *Engine) Load(ctx context.Context, opts LoadOptions, fn func(*Loader) er
 		if err := fn(l); err != nil {
 			return err
 		}
-		return l.finish(&opts)
+		if err := l.finish(&opts); err != nil {
+			return err
+		}
+		if opts.DryRun {
+			return errDryRun
+		}
+		return nil
 	}, func() {
 		e.cache.fence(&fx)
 		fenced = true
 	})
 	done = true
-	return e.finish(&fx, fenced, rev, err)
+	if err = e.finish(&fx, fenced, rev, err); errors.Is(err, errDryRun) {
+		return nil
+	}
+	return err
 }
 
 func newLoader(ctx context.Context, e *Engine, b kv.Bulk, fx *effects) *Loader {

@@ -54,8 +54,8 @@ func Import(ctx context.Context, eng *latchbolt.Engine, in io.Reader, opts *Impo
 		return interop.Report{}, wrap(err)
 	}
 	var report interop.Report
-	err = intake.Load(ctx, eng, "htpasswd", im.opts.DryRun, func(l *latchbolt.Loader) (err error) {
-		report, err = im.store(ctx, l)
+	err = intake.Load(ctx, eng, "htpasswd", im.opts.DryRun, func(to intake.Target) (err error) {
+		report, err = im.store(ctx, to)
 		return err
 	})
 	if err != nil {
@@ -111,7 +111,7 @@ func (im *importing) hashPasswords(ctx context.Context) error {
 }
 
 // store stores the entries.
-func (im *importing) store(ctx context.Context, to *latchbolt.Loader) (interop.Report, error) {
+func (im *importing) store(ctx context.Context, to intake.Target) (interop.Report, error) {
 	report := intake.NewReport()
 	for i, e := range im.entries {
 		if err := im.user(to, e, &report); err != nil {
@@ -129,7 +129,7 @@ func (im *importing) store(ctx context.Context, to *latchbolt.Loader) (interop.R
 }
 
 // user stores one entry, or notes why not.
-func (im *importing) user(to *latchbolt.Loader, e *entry, report *interop.Report) error {
+func (im *importing) user(to intake.Target, e *entry, report *interop.Report) error {
 	if e.skip != "" {
 		intake.Skip(report, e.note(e.skip))
 		if !im.opts.Unusable || e.skip == reasonTwice {
@@ -153,7 +153,7 @@ func (im *importing) user(to *latchbolt.Loader, e *entry, report *interop.Report
 		report.Hashed++
 	}
 	u := latchbolt.User{Username: e.name}
-	to.Line = int64(e.line)
+	to.At(e.line)
 	if err := to.InsertBroughtUser(&u, hash); err != nil {
 		return intake.Refused(e.line, err)
 	}

@@ -59,8 +59,8 @@ func (im *importing) progress(s interop.Stage, done, total int, read int64) {
 // store loads the input into the file.
 func (im *importing) store(ctx context.Context) (interop.Report, error) {
 	var report interop.Report
-	err := intake.Load(ctx, im.eng, "NDJSON", im.opts.DryRun, func(l *latchbolt.Loader) error {
-		s := &storing{importing: im, to: l, report: intake.NewReport()}
+	err := intake.Load(ctx, im.eng, "NDJSON", im.opts.DryRun, func(to intake.Target) error {
+		s := &storing{importing: im, to: to, report: intake.NewReport()}
 		if err := s.begin(); err != nil {
 			return err
 		}

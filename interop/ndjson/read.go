@@ -21,7 +21,7 @@ type source struct {
 }
 
 // newSource returns in itself, or a temporary copy if it can be read only once.
-func newSource(ctx context.Context, in io.Reader, dir string) (s *source, err error) {
+func newSource(ctx context.Context, in io.Reader, dir string) (*source, error) {
 	if seeker, ok := in.(io.ReadSeeker); ok {
 		if at, err := seeker.Seek(0, io.SeekCurrent); err == nil { // a pipe is an *os.File too
 			return &source{ReadSeeker: seeker, start: at, size: intake.Size(seeker)}, nil
@@ -31,29 +31,13 @@ func newSource(ctx context.Context, in io.Reader, dir string) (s *source, err er
 	if err != nil {
 		return nil, fmt.Errorf("making a temporary copy: %w", err)
 	}
-	s = &source{ReadSeeker: f, temp: f}
-	defer func() {
-		if err != nil {
-			s.close()
-		}
-	}()
+	s := &source{ReadSeeker: f, temp: f}
 	os.Remove(f.Name()) // where an open file can go; elsewhere close removes it
-	if s.size, err = io.Copy(f, &contextReader{ctx, in}); err != nil {
+	if s.size, err = io.Copy(f, intake.WithContext(ctx, in)); err != nil {
+		s.close()
 		return nil, fmt.Errorf("making a temporary copy: %w", err)
 	}
 	return s, nil
-}
-
-type contextReader struct {
-	ctx context.Context
-	in  io.Reader
-}
-
-func (r *contextReader) Read(b []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return r.in.Read(b)
 }
 
 func (s *source) close() {

@@ -11,7 +11,7 @@ import (
 // A storing is one run of the transaction.
 type storing struct {
 	*importing
-	to     *latchbolt.Loader
+	to     intake.Target
 	report interop.Report
 
 	groups  map[string]latchbolt.GroupID
@@ -193,7 +193,7 @@ func (s *storing) user(r *record) error {
 			return nil
 		}
 	}
-	s.to.Line = int64(r.line)
+	s.to.At(r.line)
 	hash := r.hash
 	if r.seen&fieldPassword != 0 {
 		var ok bool

@@ -34,8 +34,11 @@ func NewLines(ctx context.Context, in io.Reader, max int) *Lines {
 	if max <= 0 {
 		max = MaxLine
 	}
-	return &Lines{in: bufio.NewReaderSize(&contextReader{ctx, in}, minLine), max: max}
+	return &Lines{in: bufio.NewReaderSize(WithContext(ctx, in), minLine), max: max}
 }
+
+// WithContext returns a reader that fails when the context is done.
+func WithContext(ctx context.Context, in io.Reader) io.Reader { return &contextReader{ctx, in} }
 
 type contextReader struct {
 	ctx context.Context
