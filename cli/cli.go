@@ -165,7 +165,7 @@ func group(use, short string, verbs ...*cobra.Command) *cobra.Command {
 
 // begin finds out where the verb's streams are, unless a control connection said so.
 func (t *tree) begin(cmd *cobra.Command) {
-	if t.front == nil {
+	if t.eng == nil {
 		l := newLocal(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		l.place.Prefix = t.root.CommandPath()
 		t.front = l

@@ -130,7 +130,7 @@ func (c *client) answer(ctx context.Context, f front, kind byte, b []byte) error
 	var err error
 	switch kind {
 	case frameIn:
-		reply, err = readPiece(f.Stdin())
+		reply, err = await(ctx, func() ([]byte, error) { return readPiece(f.Stdin()) })
 	case frameLine:
 		var s string
 		s, err = f.ReadLine(ctx, string(b))
@@ -146,7 +146,7 @@ func (c *client) answer(ctx context.Context, f front, kind byte, b []byte) error
 		if !ok {
 			return errFrame
 		}
-		reply, err = readPiece(file)
+		reply, err = await(ctx, func() ([]byte, error) { return readPiece(file) })
 	default:
 		return errFrame
 	}

@@ -317,7 +317,7 @@ func (t *tree) hashVerify() *cobra.Command {
 func (t *tree) hashAndPassword(ctx context.Context, file string, password *passwordFlag) (encoded, secret string, err error) {
 	switch {
 	case file == "-" && password.stdin:
-		both, err := readSecret(t.front.Stdin())
+		both, err := t.readSecret()
 		if err != nil {
 			return "", "", err
 		}

@@ -61,22 +61,11 @@ func (i *interruptible) Read(p []byte) (int, error) {
 		if i.ctx.Err() != nil {
 			return 0, errInterrupted
 		}
-		type piece struct {
-			b   []byte
-			err error
-		}
-		ch := make(chan piece, 1)
-		go func() {
+		i.rest, i.err = await(i.ctx, func() ([]byte, error) {
 			b := make([]byte, 64<<10)
 			n, err := i.r.Read(b)
-			ch <- piece{b[:n], err}
-		}()
-		select {
-		case got := <-ch:
-			i.rest, i.err = got.b, got.err
-		case <-i.ctx.Done():
-			return 0, errInterrupted
-		}
+			return b[:n], err
+		})
 	}
 	n := copy(p, i.rest)
 	i.rest = i.rest[n:]

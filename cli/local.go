@@ -121,8 +121,7 @@ func (l *local) ReadPassword(ctx context.Context, prompt string) (string, error)
 	return s, err
 }
 
-// ask shows a prompt and waits for the answer or the end of ctx. A read from a terminal cannot be stopped: it is left behind,
-// and the process is about to end.
+// ask shows a prompt and waits for the answer or the end of ctx.
 func (l *local) ask(ctx context.Context, prompt string, read func() (string, error)) (string, error) {
 	if err := ctx.Err(); err != nil {
 		return "", errInterrupted
@@ -130,19 +129,26 @@ func (l *local) ask(ctx context.Context, prompt string, read func() (string, err
 	if _, err := io.WriteString(l.err, prompt); err != nil {
 		return "", err
 	}
-	type answer struct {
-		text string
-		err  error
+	return await(ctx, read)
+}
+
+// await waits for fn or for the end of ctx, which leaves fn behind: a read from a terminal or a pipe cannot be stopped, and the process
+// is about to end.
+func await[T any](ctx context.Context, fn func() (T, error)) (T, error) {
+	type result struct {
+		v   T
+		err error
 	}
-	ch := make(chan answer, 1)
+	ch := make(chan result, 1)
 	go func() {
-		s, err := read()
-		ch <- answer{s, err}
+		v, err := fn()
+		ch <- result{v, err}
 	}()
 	select {
-	case a := <-ch:
-		return a.text, a.err
+	case r := <-ch:
+		return r.v, r.err
 	case <-ctx.Done():
-		return "", errInterrupted
+		var zero T
+		return zero, errInterrupted
 	}
 }

@@ -249,6 +249,7 @@ func TestTerminalLeave(t *testing.T) {
 		{"end of input at a confirmation", []string{"user", "delete", "ada"}, []string{"[y/N] ", ctrlD}, "aborted"},
 		{"no to a confirmation", []string{"user", "delete", "ada"}, []string{"[y/N] ", "n\n"}, "aborted"},
 		{"nothing to a confirmation", []string{"user", "delete", "ada"}, []string{"[y/N] ", "\n"}, "aborted"},
+		{"interrupt of standard input", []string{"changepassword", "ada", "--password-stdin"}, []string{"Ctrl-D ends it.", newPassword[:4] + "\n" + ctrlC}, "interrupted"},
 		{"interrupt at a new user's password", []string{"user", "create", "grace"}, []string{"Password: ", ctrlC}, "interrupted"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -315,6 +316,9 @@ func TestTerminalCreateSuperuser(t *testing.T) {
 
 func TestTerminalCreateSuperuserDefault(t *testing.T) {
 	system := systemUser(t)
+	// They are for --no-input; nobody who is asked is surprised by them.
+	t.Setenv("LATCHBOLT_SUPERUSER_USERNAME", "other")
+	t.Setenv("LATCHBOLT_SUPERUSER_PASSWORD", "another")
 	onRoutes(t, config(), oneUser, func(t *testing.T, sh *shell) {
 		s := sh.at(t, true, "createsuperuser", "--json")
 		s.answers(

@@ -17,13 +17,16 @@ import (
 
 // A remote is the front at the other end of a control connection.
 type remote struct {
-	conn   *net.UnixConn
-	place  place
-	temp   string             // folder for what the client sends
-	cancel context.CancelFunc // ends the command
-
+	ctx     context.Context // of the command
+	cancel  context.CancelFunc
+	conn    *net.UnixConn
+	place   place
+	temp    string // folder for what the client sends
 	answers chan answer
 	asking  sync.Mutex // one question at a time
+
+	mu    sync.Mutex // guards the deadline for writing and hasty
+	hasty bool       // the command is being ended: nobody is waited for any more
 }
 
 // An answer is what the client said to a question.
@@ -32,8 +35,24 @@ type answer struct {
 	payload []byte
 }
 
-func newRemote(conn *net.UnixConn, h *hello, temp string, cancel context.CancelFunc) *remote {
-	return &remote{conn: conn, place: h.Place, temp: temp, cancel: cancel, answers: make(chan answer, 1)}
+func newRemote(ctx context.Context, conn *net.UnixConn, p place, temp string) *remote {
+	r := &remote{conn: conn, place: p, temp: temp, answers: make(chan answer, 1)}
+	r.ctx, r.cancel = context.WithCancel(ctx)
+	context.AfterFunc(r.ctx, func() { r.patience(true) })
+	go r.listen()
+	return r
+}
+
+// patience sets how long the client may take for what is written to it.
+func (r *remote) patience(end bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hasty = r.hasty || end
+	wait := clientWait
+	if r.hasty {
+		wait = byeWait
+	}
+	_ = r.conn.SetWriteDeadline(time.Now().Add(wait))
 }
 
 // listen reads what the client sends until the connection ends, which ends the command.
@@ -56,12 +75,10 @@ func (r *remote) listen() {
 	}
 }
 
-func (r *remote) close() { r.cancel() }
-
 func (r *remote) Place() *place { return &r.place }
 
 func (r *remote) write(kind byte, p []byte) (int, error) {
-	_ = r.conn.SetWriteDeadline(time.Now().Add(clientWait))
+	r.patience(false)
 	n, err := writeChunks(r.conn, kind, p)
 	if err != nil {
 		r.cancel()
@@ -73,7 +90,7 @@ func (r *remote) write(kind byte, p []byte) (int, error) {
 func (r *remote) ask(kind byte, payload []byte) ([]byte, error) {
 	r.asking.Lock()
 	defer r.asking.Unlock()
-	_ = r.conn.SetWriteDeadline(time.Now().Add(clientWait))
+	r.patience(false)
 	if err := writeFrame(r.conn, kind, payload); err != nil {
 		r.cancel()
 		return nil, err
@@ -93,6 +110,8 @@ func (r *remote) ask(kind byte, payload []byte) ([]byte, error) {
 			return nil, f.err()
 		}
 		return a.payload, nil
+	case <-r.ctx.Done():
+		return nil, errInterrupted
 	case <-timer.C:
 		r.cancel()
 		return nil, errors.New("no answer")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -35,16 +36,25 @@ func config() *latchbolt.Config {
 }
 
 func TestMain(m *testing.M) {
+	if child() {
+		return
+	}
+	if os.Getenv("LATCHBOLT_TEST_MAIN") != "" {
+		latchboltMain()
+	}
 	testscript.Main(m, map[string]func(){
-		"latchbolt": func() {
-			sabotage()
-			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-			defer stop()
-			os.Exit(cli.Run(ctx, cli.New(&cli.Options{Config: config()})))
-		},
-		"program": func() { os.Exit(program(os.Args[1])) },
-		"prepare": func() { os.Exit(prepare(os.Args[1:])) },
+		"latchbolt": latchboltMain,
+		"program":   func() { os.Exit(program(os.Args[1])) },
+		"prepare":   func() { os.Exit(prepare(os.Args[1:])) },
 	})
+}
+
+// latchboltMain is the command line as a program of its own.
+func latchboltMain() {
+	sabotage()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	os.Exit(cli.Run(ctx, cli.New(&cli.Options{Config: config()})))
 }
 
 // sabotage makes the process that reads a file for verify end as a damaged file could make it end.
@@ -80,7 +90,8 @@ func program(path string) int {
 	served := make(chan error, 1)
 	go func() { served <- cli.Serve(ctx, eng, "") }()
 	for { // it serves when the socket answers
-		if _, err := os.Stat(path + ".sock"); err == nil {
+		if conn, err := net.Dial("unix", path+".sock"); err == nil {
+			_ = conn.Close()
 			break
 		}
 		select {

@@ -94,6 +94,15 @@ func (s *server) serve(ctx context.Context, conn *net.UnixConn) {
 	if err != nil || !trusted(uid) {
 		return
 	}
+	_ = conn.SetReadDeadline(time.Now().Add(helloWait))
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Now()) })
+	h, err := readHello(conn)
+	if !stop() || err != nil {
+		err = errors.Join(err, context.Cause(ctx))
+		s.exit(conn, err)
+		return
+	}
+	_ = conn.SetReadDeadline(time.Time{})
 	select {
 	case s.slots <- struct{}{}:
 		defer func() { <-s.slots }()
@@ -101,19 +110,9 @@ func (s *server) serve(ctx context.Context, conn *net.UnixConn) {
 		s.exit(conn, &exitError{code: ExitFailed, err: errors.New("the program is busy with other commands; try again later")})
 		return
 	}
-	_ = conn.SetReadDeadline(time.Now().Add(helloWait))
-	h, err := readHello(conn)
-	if err != nil {
-		s.exit(conn, err)
-		return
-	}
-	_ = conn.SetReadDeadline(time.Time{})
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	r := newRemote(conn, h, filepath.Dir(s.eng.Path()), cancel)
-	defer r.close()
-	go r.listen()
-	s.exit(conn, s.command(ctx, r, h.Args))
+	r := newRemote(ctx, conn, h.Place, filepath.Dir(s.eng.Path()))
+	defer r.cancel()
+	s.exit(conn, s.command(r.ctx, r, h.Args))
 }
 
 // command runs a command for the client. Nothing that happens in it reaches the program.

@@ -94,7 +94,7 @@ func (f *tokenFlag) find(ctx context.Context, t *tree, eng *latchbolt.Engine, ar
 		}
 		return eng.SessionByID(ctx, id)
 	}
-	text, err := readSecret(t.front.Stdin())
+	text, err := t.readSecret()
 	if err != nil {
 		return latchbolt.Session{}, err
 	}

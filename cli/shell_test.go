@@ -3,6 +3,7 @@ package cli_test
 import (
 	"bytes"
 	"context"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -58,7 +59,8 @@ func (sh *shell) serve(t *testing.T) {
 		}
 	})
 	for {
-		if _, err := os.Stat(sh.path + ".sock"); err == nil {
+		if conn, err := net.Dial("unix", sh.path+".sock"); err == nil {
+			_ = conn.Close()
 			return
 		}
 		select {

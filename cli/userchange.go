@@ -50,6 +50,7 @@ func (t *tree) userUpdate() *cobra.Command {
 	}
 	var changes []func(*latchbolt.User)
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		changes = nil
 		for name, change := range set {
 			if f.Changed(name) {
 				changes = append(changes, change)
