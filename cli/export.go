@@ -44,7 +44,7 @@ func (v *exportView) text(w io.Writer) {
 }
 
 func (v *exportView) notes(w io.Writer) {
-	(&importView{Skipped: v.Skipped, Warnings: v.Warnings}).notes(w)
+	(&importView{Skipped: v.Skipped, Warnings: v.Warnings, Reasons: v.Reasons}).notes(w)
 }
 
 // An exportFlags says where an export goes.

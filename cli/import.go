@@ -75,7 +75,7 @@ func viewNotes(notes []django.Note) []noteView {
 	return out
 }
 
-// maxNotes is how many notes people are shown.
+// maxNotes is how many notes of one reason people are shown.
 const maxNotes = 20
 
 // text writes the result for people.
@@ -96,20 +96,33 @@ func (v *importView) text(w io.Writer) {
 }
 
 func (v *importView) notes(w io.Writer) {
-	for _, list := range []struct {
-		title string
-		notes []noteView
-	}{{"Left out", v.Skipped}, {"Deserves a look", v.Warnings}} {
-		for i, n := range list.notes {
-			if i == maxNotes {
-				_, _ = fmt.Fprintf(w, "%s: %d more; see them with --json\n", list.title, len(list.notes)-i)
-				break
-			}
+	listNotes(w, "left out", v.Skipped, v.Reasons)
+	listNotes(w, "to look at", v.Warnings, v.Reasons)
+}
+
+// listNotes writes notes by their reason. Reasons counts all there are, also those that are not listed.
+func listNotes(w io.Writer, title string, notes []noteView, reasons map[string]int) {
+	var order []string
+	by := make(map[string][]noteView)
+	for _, n := range notes {
+		if by[n.Reason] == nil {
+			order = append(order, n.Reason)
+		}
+		by[n.Reason] = append(by[n.Reason], n)
+	}
+	for _, reason := range order {
+		list := by[reason]
+		all := max(reasons[reason], len(list))
+		_, _ = fmt.Fprintf(w, "%s %s: %s\n", count(all), title, clean(reason))
+		for _, n := range list[:min(len(list), maxNotes)] {
 			where := clean(n.Type) + " " + clean(strconv.Quote(n.Name))
 			if n.Record > 0 {
 				where = fmt.Sprintf("record %d, %s", n.Record, where)
 			}
-			_, _ = fmt.Fprintf(w, "%s: %s: %s\n", list.title, where, clean(n.Reason))
+			_, _ = fmt.Fprintf(w, "  %s\n", where)
+		}
+		if more := all - maxNotes; more > 0 {
+			_, _ = fmt.Fprintf(w, "  and %s; see them with --json\n", plural(more, "other", "others"))
 		}
 	}
 }

@@ -78,10 +78,10 @@ func restoreHint(path string, err error) error {
 	if !errors.Is(err, latchbolt.ErrLocked) {
 		return err
 	}
-	who := "Another program"
+	who := "another program"
 	if pid, name, ok := lockHolder(path); ok {
-		who = fmt.Sprintf("Process %d (%s)", pid, clean(name))
+		who = fmt.Sprintf("process %d (%s)", pid, clean(name))
 	}
-	return &exitError{code: ExitLocked, err: err,
-		hint: who + " has the file open, and a file cannot be replaced under a running program. Stop it, restore, and start it again."}
+	return &exitError{code: ExitLocked, err: fmt.Errorf("%s is in use by %s", clean(path), who),
+		hint: "A file cannot be replaced under a running program. Stop it, restore, and start it again."}
 }

@@ -36,7 +36,7 @@ type step struct {
 // An answer is typed when a question stands on the screen.
 type answer struct{ question, text string }
 
-const columns = 100
+const columns = 104
 
 // draw runs a session in a new folder.
 func (s *session) draw(ctx context.Context, bin, root string) (_ string, err error) {
@@ -73,6 +73,7 @@ func (s *session) draw(ctx context.Context, bin, root string) (_ string, err err
 		}
 		if scr.row > 0 {
 			scr.newLine()
+			scr.newLine()
 		}
 		scr.style = style{colour: "prompt", bold: true}
 		scr.write("$ ")
@@ -91,15 +92,15 @@ func (s *session) draw(ctx context.Context, bin, root string) (_ string, err err
 		}
 		at += 1
 	}
-	scr.mask()
 	return scr.svg(s.title, delays), nil
 }
 
 // stepTime bounds a command, so that one that asks for more than was foreseen does not hang.
-const stepTime = 30 * time.Second
+const stepTime = 2 * time.Minute
 
 // run runs the command of a step on a terminal and returns what it shows.
 func (st *step) run(ctx context.Context, dir string, env []string) (string, error) {
+	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, stepTime)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", "-c", st.line)
@@ -132,7 +133,7 @@ func (st *step) run(ctx context.Context, dir string, env []string) (string, erro
 	if len(answers) > 0 {
 		return "", fmt.Errorf("nobody asked %q: %s", answers[0].question, out.String())
 	}
-	return strings.ReplaceAll(strings.TrimSuffix(out.String(), "\r\n"), dir, "/srv/myapp"), nil
+	return hide(strings.ReplaceAll(strings.TrimSuffix(out.String(), "\r\n"), dir, "/srv/myapp"), began), nil
 }
 
 // hold has this process open the file and let commands in, as a running program does.
