@@ -88,7 +88,7 @@ func (t *tree) refused(err error) error {
 	if errors.As(err, &wait) {
 		t.note("%v", wait)
 	}
-	if err := t.done(refusedView{}, "no"); err != nil {
+	if err := t.done(refusedView{}, t.paint(red, "no")); err != nil {
 		return err
 	}
 	return errNo
@@ -114,7 +114,7 @@ func (t *tree) accepted(ctx context.Context, eng *latchbolt.Engine, id latchbolt
 	if v.User, err = newGroupNames(eng).row(ctx, u); err != nil {
 		return err
 	}
-	text := "yes: user %s, proved by %s"
+	text := t.paint(green, "yes") + ": user %s, proved by %s"
 	if v.Upgraded {
 		text += "; the hash was replaced by a better one"
 	}

@@ -82,6 +82,7 @@ func (t *tree) build() *cobra.Command {
 	})
 	t.root.SetHelpFunc(t.help)
 	quiet(t.root)
+	reflow(t.root)
 	return t.root
 }
 
@@ -165,7 +166,7 @@ func group(use, short string, verbs ...*cobra.Command) *cobra.Command {
 // begin finds out where the verb's streams are, unless a control connection said so.
 func (t *tree) begin(cmd *cobra.Command) {
 	if t.eng == nil {
-		l := newLocal(cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		l := newLocal(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		l.place.Prefix = t.root.CommandPath()
 		t.front = l
 	}

@@ -156,10 +156,13 @@ func (c *client) answer(ctx context.Context, f front, kind byte, b []byte) error
 	if err == nil && len(reply) > maxFrame {
 		err = errors.New("the answer is too long")
 	}
+	// If this cannot be sent, the command has ended meanwhile, and the next frame says how.
 	if err != nil {
-		return writeJSON(c.conn, frameRefuse, failureOf(err))
+		_ = writeJSON(c.conn, frameRefuse, failureOf(err))
+	} else {
+		_ = writeFrame(c.conn, frameAnswer, reply)
 	}
-	return writeFrame(c.conn, frameAnswer, reply)
+	return nil
 }
 
 // readPiece reads some bytes; none at the end.
@@ -179,7 +182,7 @@ func readPiece(r io.Reader) ([]byte, error) {
 	}
 }
 
-// openFile opens a file that the command line named, and gives it a number.
+// openFile opens a file that the command line named, and gives it a number. Its mode comes behind the number.
 func (c *client) openFile(f front, name string) ([]byte, error) {
 	r, _, err := f.Open(name)
 	if err != nil {
@@ -187,7 +190,8 @@ func (c *client) openFile(f front, name string) ([]byte, error) {
 	}
 	id := strconv.Itoa(len(c.files))
 	c.files[id] = r
-	return []byte(id), nil
+	mode, _ := permOf(r)
+	return fmt.Appendf(nil, "%s %o", id, mode), nil
 }
 
 // closeFile is told once for each file; its number is not used again.

@@ -16,6 +16,7 @@ import (
 // A local is the front of this process.
 type local struct {
 	in       io.Reader
+	stdin    interruptible // in, until the command ends
 	out, err io.Writer
 	place    place
 
@@ -24,8 +25,8 @@ type local struct {
 }
 
 // newLocal describes this process. The streams are those that cobra was given, nearly always the process's own.
-func newLocal(in io.Reader, out, errOut io.Writer) *local {
-	l := &local{in: in, out: out, err: errOut}
+func newLocal(ctx context.Context, in io.Reader, out, errOut io.Writer) *local {
+	l := &local{in: in, stdin: interruptible{ctx: ctx, r: in}, out: out, err: errOut}
 	p := &l.place
 	p.Dir, _ = os.Getwd() // only needed for relative paths; opening one then fails by itself
 	if u, err := user.Current(); err == nil {
@@ -53,7 +54,7 @@ func isTerminal(stream any) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-func (l *local) Stdin() io.Reader  { return l.in }
+func (l *local) Stdin() io.Reader  { return &l.stdin }
 func (l *local) Stdout() io.Writer { return l.out }
 func (l *local) Stderr() io.Writer { return l.err }
 func (l *local) Place() *place     { return &l.place }

@@ -22,7 +22,7 @@ func (p *passwordFlag) add(flags *pflag.FlagSet) {
 // read returns a password that exists already.
 func (p *passwordFlag) read(ctx context.Context, t *tree, prompt string) (string, error) {
 	if p.stdin {
-		return t.readSecret(ctx)
+		return t.readSecret()
 	}
 	if err := t.canPrompt(); err != nil {
 		return "", err
@@ -51,7 +51,7 @@ var errAborted = &exitError{code: ExitFailed, err: errors.New("aborted; nothing 
 // refuses it, three times in all; an empty one ends it. That is how Django's changepassword does it.
 func (p *passwordFlag) readNew(ctx context.Context, t *tree, check func(string) error) (string, error) {
 	if p.stdin {
-		return t.readSecret(ctx)
+		return t.readSecret()
 	}
 	if err := t.canPrompt(); err != nil {
 		return "", err
@@ -109,11 +109,16 @@ func (t *tree) complain(err error) {
 const maxSecret = 1 << 20
 
 // readSecret reads all of standard input, less one final newline.
-func (t *tree) readSecret(ctx context.Context) (string, error) {
+func (t *tree) readSecret() (string, error) {
 	if t.front.Place().In {
 		t.note("Reading from the terminal, where what you type can be seen. Ctrl-D ends it.")
 	}
-	b, err := await(ctx, func() ([]byte, error) { return io.ReadAll(io.LimitReader(t.front.Stdin(), maxSecret+1)) })
+	return readSecret(t.front.Stdin())
+}
+
+// readSecret reads all of r, less one final newline.
+func readSecret(r io.Reader) (string, error) {
+	b, err := io.ReadAll(io.LimitReader(r, maxSecret+1))
 	if err != nil {
 		return "", err
 	}

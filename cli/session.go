@@ -94,7 +94,7 @@ func (f *tokenFlag) find(ctx context.Context, t *tree, eng *latchbolt.Engine, ar
 		}
 		return eng.SessionByID(ctx, id)
 	}
-	text, err := t.readSecret(ctx)
+	text, err := t.readSecret()
 	if err != nil {
 		return latchbolt.Session{}, err
 	}

@@ -102,7 +102,7 @@ func (t *tree) superuserGiven(ctx context.Context, eng *latchbolt.Engine, o *sup
 		return withHint(usagef("which e-mail address?"), "Give --email or set %s; it may be empty.", envSuperEmail)
 	}
 	if o.password.stdin {
-		secret, err := t.readSecret(ctx)
+		secret, err := t.readSecret()
 		if err != nil {
 			return err
 		}

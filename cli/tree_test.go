@@ -16,9 +16,11 @@ import (
 // verbs calls fn for each command that does something.
 func verbs(root *cobra.Command, fn func(*cobra.Command)) {
 	for _, cmd := range root.Commands() {
-		if cmd.HasSubCommands() {
+		switch {
+		case cmd.Hidden: // for other commands only
+		case cmd.HasSubCommands():
 			verbs(cmd, fn)
-		} else {
+		default:
 			fn(cmd)
 		}
 	}
@@ -200,6 +202,9 @@ func reference() string {
 	root := cli.New(nil)
 	b.WriteString("\n## Flags of all commands\n\n```\n" + root.PersistentFlags().FlagUsages() + "```\n")
 	for _, cmd := range root.Commands() {
+		if cmd.Hidden {
+			continue
+		}
 		if !cmd.HasSubCommands() {
 			describe(&b, "##", cmd)
 			continue

@@ -23,7 +23,7 @@ const (
 	frameIn       = 'i' // server asks for bytes of standard input; empty answer: the end
 	frameLine     = 'l' // server asks for a line; payload: prompt
 	framePassword = 'p' // server asks for a password; payload: prompt
-	frameOpen     = 'f' // server asks to open a file; payload: name; answer: number and size
+	frameOpen     = 'f' // server asks to open a file; payload: name; answer: number and mode, in octal
 	frameRead     = 'd' // server asks for bytes of a file; payload: number; empty answer: the end
 	frameClose    = 'q' // server is done with a file; payload: number; no answer
 	frameExit     = 'x' // server: the end of the command; failure as JSON, or empty

@@ -51,7 +51,7 @@ func (s *Store) BulkUpdate(ctx context.Context, fn func(kv.Bulk) error, last fun
 
 // bulkUpdate does the work of BulkUpdate. The caller holds the baton.
 func (s *Store) bulkUpdate(ctx context.Context, fn func(kv.Bulk) error, last func()) (_ kv.Rev, err error) {
-	f, err := newTemp(s.path)
+	f, err := newTempLike(s.path, s.info)
 	if err != nil {
 		return 0, s.bulkErr(err)
 	}

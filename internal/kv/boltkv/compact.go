@@ -107,7 +107,7 @@ func (s *Store) rev() kv.Rev { return s.offset + kv.Rev(boltRev(s.db)) }
 // rewrite copies what is in use to a new file beside the old one, durably, and
 // returns its name.
 func (s *Store) rewrite(ctx context.Context) (_ string, err error) {
-	f, err := newTemp(s.path)
+	f, err := newTempLike(s.path, s.info)
 	if err != nil {
 		return "", err
 	}

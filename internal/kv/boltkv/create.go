@@ -67,6 +67,21 @@ func newTemp(path string) (*os.File, error) {
 	return f, err
 }
 
+// newTempLike is newTemp with the owner and the group of a file that the new one is going to replace, so that the
+// program whose file it is can open it also after root worked on it.
+func newTempLike(path string, info fs.FileInfo) (*os.File, error) {
+	f, err := newTemp(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := giveTo(f, info); err != nil {
+		_ = f.Close()
+		_ = remove(f.Name())
+		return nil, fmt.Errorf("boltkv: keeping the owner of %s: %w", path, err)
+	}
+	return f, nil
+}
+
 // How the names of temporary files begin and end. In between is what rand.Text gives.
 const tempSuffix = ".tmp"
 

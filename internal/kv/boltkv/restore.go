@@ -49,7 +49,7 @@ func Restore(ctx context.Context, src, dst string, o *RestoreOptions) (replaced 
 		return false, err
 	}
 	defer old.release()
-	temp, err := newTemp(dst)
+	temp, err := old.newTemp(dst)
 	if err != nil {
 		return false, err
 	}
@@ -137,6 +137,14 @@ func (f *oldFile) release() {
 	}
 }
 
+// newTemp is a new file that belongs to the owner of the old one, if there is one.
+func (f *oldFile) newTemp(path string) (*os.File, error) {
+	if f == nil {
+		return newTemp(path)
+	}
+	return newTempLike(path, f.info)
+}
+
 // copyWhole copies all of from to the new file f, and makes sure that what is there is sound.
 func copyWhole(ctx context.Context, f *os.File, from opened) error {
 	if _, err := io.Copy(ctxWriter{ctx, f}, io.NewSectionReader(from, 0, from.info.Size())); err != nil {
@@ -175,7 +183,7 @@ func (f *oldFile) lookup(ctx context.Context, b kv.Bucket, key []byte) ([]byte, 
 
 // keep copies the old file, in whatever state it is, to path.
 func keep(ctx context.Context, old *oldFile, path string) (err error) {
-	f, err := newTemp(path)
+	f, err := old.newTemp(path)
 	if err != nil {
 		return err
 	}
