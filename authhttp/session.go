@@ -69,6 +69,11 @@ func (s *request) load() error {
 			return s.breakOff(err)
 		}
 	}
+	for _, change := range s.changes { // made before a login, which carries them over
+		if err := change(v); err != nil {
+			return err
+		}
+	}
 	s.values = v
 	return nil
 }
@@ -166,6 +171,9 @@ func (rs RequestSession) Renew() error {
 		if s.token.IsZero() {
 			return nil
 		}
+		if s.source != fromCookie {
+			return ErrStateless // the new token would not get to the client
+		}
 		p, err := s.a.Engine.Renew(s, s.token)
 		return s.took(p, err)
 	})
@@ -181,6 +189,9 @@ func (rs RequestSession) SetExpiry(d time.Duration) error {
 		s.lifetime.Lifetime = d
 		if s.token.IsZero() {
 			return nil
+		}
+		if s.source != fromCookie {
+			return ErrStateless // there may be a new token
 		}
 		p, err := s.a.Engine.SetExpiry(s, s.token, d)
 		return s.took(p, err)
@@ -212,8 +223,8 @@ func (rs RequestSession) act(fn func(s *request) error) error {
 			return ErrHeaderSent
 		}
 		if err := fn(s); err != nil {
-			if errors.Is(err, latchbolt.ErrNoSession) || errors.Is(err, latchbolt.ErrCredentials) || errors.Is(err, latchbolt.ErrInvalid) {
-				return err
+			if code, _ := Status(err); code != http.StatusServiceUnavailable || errors.Is(err, latchbolt.ErrBusy) {
+				return err // it says something about the request
 			}
 			return s.breakOff(err)
 		}
@@ -248,7 +259,8 @@ func (s *request) forget() {
 
 // Login begins a session of a user who was just proved, by [latchbolt.Engine.Authenticate], and ends the one that the
 // request had; see [latchbolt.Engine.Login]. Previous, Client and, unless Remember is set, BrowserLength of o are
-// filled in. The values so far are saved first, so that they are carried over.
+// filled in. The values of a session without user or of the same user are carried over, changes of this request
+// included. It is ErrStateless for a request that proved its user by a header.
 func Login(r *http.Request, id latchbolt.Identity, o latchbolt.LoginOptions) (latchbolt.Session, error) {
 	var p latchbolt.Session
 	err := Session(r).act(func(s *request) (err error) {
@@ -288,13 +300,13 @@ func (s *request) login(id latchbolt.Identity, o latchbolt.LoginOptions) (latchb
 func Logout(r *http.Request) error { return Session(r).Flush() }
 
 // finish does what is left to do before an answer with a status leaves. It returns 0,
-// or the status of the answer that has to leave instead.
-func (s *request) finish(status int) int {
+// or the status and the words of the answer that has to leave instead.
+func (s *request) finish(status int) (instead int, words string) {
 	if status >= 500 {
-		return 0
+		return 0, ""
 	}
 	if s.broken != nil {
-		return http.StatusServiceUnavailable
+		return http.StatusServiceUnavailable, ""
 	}
 	if err := s.save(); err != nil {
 		s.a.setup.log.Warn("authhttp: the session was not saved", "err", err)
@@ -302,14 +314,14 @@ func (s *request) finish(status int) int {
 		case errors.Is(err, latchbolt.ErrNoSession):
 			// The user may have logged out in another window; that stands.
 			s.forget()
-			return http.StatusBadRequest
+			return http.StatusBadRequest, "Your session ended before this was done. Please sign in again."
 		case errors.Is(err, latchbolt.ErrInvalid):
-			return http.StatusInternalServerError
+			return http.StatusInternalServerError, ""
 		}
 		code, _ := Status(err)
-		return max(code, http.StatusInternalServerError)
+		return max(code, http.StatusInternalServerError), ""
 	}
-	return 0
+	return 0, ""
 }
 
 // save writes the changes that were made to the values.

@@ -2,6 +2,8 @@ package authhttp
 
 import (
 	"errors"
+	"io"
+	"mime"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -89,20 +91,33 @@ func (a *Auth) methods(get, post http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// form reads the form of a request, which must not be long; if it cannot, it answers. Only the body counts.
+// form reads the form of a request, which must not be long; if it cannot, it answers. Only the body
+// counts, and only the form that HTML sends by default: what a page of another site can send without asking in other forms
+// is no form of this one.
 func (a *Auth) form(w http.ResponseWriter, r *http.Request) (url.Values, bool) {
-	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-	err := r.ParseForm()
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
 	var tooBig *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooBig):
+	if errors.As(err, &tooBig) {
 		a.fail(w, r, http.StatusRequestEntityTooLarge, 0, "")
-	case err != nil && r.PostForm == nil, err != nil && len(r.PostForm) == 0:
-		a.fail(w, r, http.StatusBadRequest, 0, "")
-	default:
-		return r.PostForm, true
+		return nil, false
 	}
-	return nil, false
+	if err != nil {
+		a.fail(w, r, http.StatusBadRequest, 0, "")
+		return nil, false
+	}
+	if len(data) == 0 {
+		return url.Values{}, true
+	}
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {
+		a.fail(w, r, http.StatusUnsupportedMediaType, 0, "")
+		return nil, false
+	}
+	f, err := url.ParseQuery(string(data))
+	if err != nil {
+		a.fail(w, r, http.StatusBadRequest, 0, "")
+		return nil, false
+	}
+	return f, true
 }
 
 func (a *Auth) page(r *http.Request, title string) *page {
