@@ -179,22 +179,16 @@ func (rs RequestSession) Renew() error {
 	})
 }
 
-// SetExpiry makes the session end after d from now. 0 or less ends it at once. If there is none yet, it
-// is for the one that values begin in this request.
+// SetExpiry makes the session end after d from now, whatever lifetime was configured. 0 or less ends it. It is saved
+// together with the values, and is also for the session that values begin in this request. It is Django's set_expiry; that
+// a cookie is forgotten when the browser closes is for [Auth.BrowserLength] and [latchbolt.LoginOptions] to say.
 func (rs RequestSession) SetExpiry(d time.Duration) error {
-	if d <= 0 {
-		return rs.Flush()
-	}
 	return rs.act(func(s *request) error {
-		s.lifetime.Lifetime = d
-		if s.token.IsZero() {
-			return nil
-		}
 		if s.source != fromCookie {
-			return ErrStateless // there may be a new token
+			return ErrStateless // there may be a new token, which would not get to the client
 		}
-		p, err := s.a.Engine.SetExpiry(s, s.token, d)
-		return s.took(p, err)
+		s.expiry = &d
+		return nil
 	})
 }
 
@@ -250,7 +244,7 @@ func (s *request) forget() {
 	s.token, s.raw = latchbolt.Token{}, ""
 	s.id, s.loaded, s.err = latchbolt.Identity{}, true, nil
 	s.actor.Store(0)
-	s.values, s.changes = new(latchbolt.Values), nil
+	s.values, s.changes, s.expiry = new(latchbolt.Values), nil, nil
 	s.cookie = cookieKeep
 	if s.sent {
 		s.cookie = cookieDrop
@@ -324,56 +318,71 @@ func (s *request) finish(status int) (instead int, words string) {
 	return 0, ""
 }
 
-// save writes the changes that were made to the values.
+// save writes the changes that were made to the session. A sealed session gets a new token
+// if its old one is not of the last minute, since the token says when it was used.
 func (s *request) save() error {
-	if len(s.changes) == 0 && (!s.sealed() || !s.looked || s.source != fromCookie) {
+	sealed := s.sealed() && s.looked && s.source == fromCookie
+	if len(s.changes) == 0 && s.expiry == nil && !sealed {
 		return nil
 	}
-	replay := func(v *latchbolt.Values) error {
+	if s.expiry != nil && *s.expiry <= 0 {
+		var err error
+		if !s.token.IsZero() {
+			err = s.a.Engine.Logout(s, s.token)
+		}
+		s.forget()
+		return err
+	}
+	fresh := s.token.IsZero()
+	if fresh {
+		if s.values.Len() == 0 {
+			return nil // there is nothing to keep
+		}
+		if err := s.beginSession(); err != nil {
+			return err
+		}
+	}
+	err := s.write()
+	if err != nil && fresh {
+		err = errors.Join(err, s.a.Engine.Logout(s, s.token))
+		s.forget()
+	}
+	return err
+}
+
+// beginSession begins a session without user, for values.
+func (s *request) beginSession() error {
+	if s.source != fromCookie {
+		return ErrStateless
+	}
+	o := latchbolt.LoginOptions{Client: s.client(), BrowserLength: s.a.BrowserLength}
+	if s.expiry != nil {
+		o.Lifetime = *s.expiry
+	}
+	p, err := s.a.Engine.NewSession(s, o)
+	return s.took(p, err)
+}
+
+func (s *request) write() error {
+	before := s.token
+	t, err := s.a.Engine.UpdateValues(s, s.token, func(v *latchbolt.Values) error {
 		for _, change := range s.changes {
 			if err := change(v); err != nil {
 				return err
 			}
 		}
 		return nil
-	}
-	fresh := s.token.IsZero()
-	if fresh {
-		if s.source != fromCookie {
-			return ErrStateless
-		}
-		if s.values.Len() == 0 {
-			return nil // there is nothing to keep
-		}
-		o := s.lifetime
-		o.Client, o.BrowserLength = s.client(), s.a.BrowserLength
-		p, err := s.a.Engine.NewSession(s, o)
-		if err != nil {
-			return err
-		}
-		if err := s.took(p, nil); err != nil {
-			return err
-		}
-	}
-	t, err := s.a.Engine.UpdateValues(s, s.token, replay)
-	if err != nil {
-		if fresh {
-			err = errors.Join(err, s.a.Engine.Logout(s, s.token))
-			s.forget()
-		}
+	})
+	if err != nil || s.source != fromCookie || t == before && len(s.changes) == 0 && s.expiry == nil {
 		return err
 	}
-	if t == s.token && len(s.changes) == 0 {
-		return nil
+	var p latchbolt.Session
+	if s.expiry != nil {
+		p, err = s.a.Engine.SetExpiry(s, t, *s.expiry)
+	} else {
+		p, err = s.a.Engine.Session(s, t)
 	}
-	p, err := s.a.Engine.Session(s, t)
-	if err != nil {
-		return err
-	}
-	if s.source != fromCookie {
-		return nil
-	}
-	return s.took(p, nil)
+	return s.took(p, err)
 }
 
 // headers adds to the header of an answer what follows from who asked.
@@ -403,7 +412,7 @@ func (s *request) setCookie() *http.Cookie {
 	c.Value = s.raw
 	if !s.session.BrowserLength {
 		left := s.session.Expires.Sub(s.a.Engine.Now())
-		c.MaxAge = max(int((left+time.Second-1)/time.Second), 1)
+		c.MaxAge = max(int(left/time.Second), 1)
 		c.Expires = s.session.Expires
 	}
 	return c
