@@ -201,6 +201,14 @@ func TestLoginRequired(t *testing.T) {
 		}
 	}
 	want(t, "POST where GET is exempt", b.post("/open"), 302)
+	// Programs prove who they are around it.
+	u := authtest.User(t, s.eng, "robot")
+	s.h = s.auth.Bearer(s.h)
+	c := s.browser()
+	c.header = http.Header{"Authorization": {"Bearer " + authtest.Login(t, s.eng, u).Token.Reveal()}}
+	want(t, "a program", c.get("/admin/"), 200, "admin")
+	c.header.Set("Authorization", "Bearer x")
+	want(t, "a program without", c.get("/admin/"), 401)
 	b.login("ada")
 	want(t, "signed in", b.get("/admin/"), 200, "admin")
 }
