@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"errors"
 	"iter"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/latchbolt-go/latchbolt/internal/kv"
+	"github.com/latchbolt-go/latchbolt/internal/record"
 )
 
 // A UserSearch finds users while somebody types, among a million of them. Conditions are those of [UserQuery]; all must hold.
@@ -59,7 +61,7 @@ const (
 	searchLimit    = 50
 	searchLimitMax = 1000
 	searchBudget   = 15 * time.Millisecond
-	countBudget    = 150 * time.Millisecond
+	countBudget    = 100 * time.Millisecond
 	budgetStep     = 256 // how many records go by between two looks at the clock
 	maxSearchText  = 300 // bytes
 )
@@ -281,24 +283,43 @@ func (s *searching) through(p searchPhase, from []byte) (last []byte, more bool,
 			return last, true, tx.ctx.Err()
 		}
 		last = slices.Clone(c.key)
-		u, err := tx.user(c.id)
-		if err != nil {
+		if err := s.look(p, &c); err != nil {
 			return nil, false, err
 		}
-		ok, err := s.picks(p, u)
-		if err != nil {
-			return nil, false, err
-		}
-		if !ok {
-			continue
-		}
-		shown, err := s.by.shown(u)
-		if err != nil {
-			return nil, false, err
-		}
-		s.page.Users = append(s.page.Users, shown)
 	}
 	return nil, false, nil
+}
+
+// look adds a user to the page if it is to be found. Most are not, so only what decides is read first.
+func (s *searching) look(p searchPhase, c *indexed) error {
+	u := c.user
+	if u == nil {
+		body, ok, err := s.by.tx.get(bucketUser, userKey(c.id))
+		if err != nil || !ok {
+			return errors.Join(err, corruptIf(!ok, "an index names a user who is not there"))
+		}
+		u = decodeUserNames(c.id, &body)
+	}
+	if ok, err := s.picks(p, u); err != nil || !ok {
+		return err
+	}
+	u, err := s.by.tx.user(c.id)
+	if err != nil {
+		return err
+	}
+	shown, err := s.by.shown(u)
+	if err == nil {
+		s.page.Users = append(s.page.Users, shown)
+	}
+	return err
+}
+
+// decodeUserNames reads what a search goes by, and neither the password nor the last login.
+func decodeUserNames(id UserID, b *record.Body) *userRecord {
+	u := &userRecord{User: User{ID: id}}
+	decodeUserHead(b, u)
+	u.Username, u.Email, u.FirstName, u.LastName = b.String(), b.String(), b.String(), b.String()
+	return u
 }
 
 // picks reports whether a user is to be found in this phase.
@@ -323,8 +344,9 @@ func (s *searching) picks(p searchPhase, u *userRecord) (bool, error) {
 
 // An indexed user is one that a search has to look at, with the key under which it comes up in its phase.
 type indexed struct {
-	key []byte
-	id  UserID
+	key  []byte
+	id   UserID
+	user *userRecord // if it was at hand
 }
 
 // candidates yields the users of a phase behind a key.
@@ -360,7 +382,7 @@ func (s *searching) index(b kv.Bucket, prefix string, from []byte) iter.Seq2[ind
 				yield(indexed{}, err)
 				return
 			}
-			if !yield(indexed{en.key, UserID(en.body.Uint64())}, nil) {
+			if !yield(indexed{key: en.key, id: UserID(en.body.Uint64())}, nil) {
 				return
 			}
 		}
@@ -389,13 +411,16 @@ func (s *searching) byID(p searchPhase, from []byte) iter.Seq2[indexed, error] {
 		if bound != nil {
 			bound = append(slices.Clone(prefix), bound...)
 		}
-		for pair, err := range scan(bucket, prefix, bound) {
+		for en, err := range opened(bucket, scan(bucket, prefix, bound)) {
 			if err != nil {
-				yield(indexed{}, fromStore(err))
+				yield(indexed{}, err)
 				return
 			}
-			key := pair.Key[len(prefix):]
-			if !yield(indexed{key, keyUser(key)}, nil) {
+			c := indexed{key: en.key[len(prefix):]}
+			if c.id = keyUser(c.key); bucket == bucketUser {
+				c.user = decodeUserNames(c.id, &en.body)
+			}
+			if !yield(c, nil) {
 				return
 			}
 		}
@@ -424,7 +449,7 @@ func (s *searching) fewByName(from []byte) (_ iter.Seq2[indexed, error], few boo
 			return nil, false, err
 		}
 		if key := nameKey(tx.e.canonicalName(u.Username)); from == nil || bytes.Compare(key, from) > 0 {
-			all = append(all, indexed{key, id})
+			all = append(all, indexed{key: key, id: id})
 		}
 	}
 	slices.SortFunc(all, func(a, b indexed) int { return bytes.Compare(a.key, b.key) })
