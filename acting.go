@@ -308,6 +308,24 @@ func (a Administrator) Allowed(ctx context.Context, target UserID) (*Allowed, er
 	return all, nil
 }
 
+// Check decides whether a method may be called for a user, or a field be set by it, and records it if not: for the page
+// with the form, before there is anything to change. target is 0 for what is about no user in particular. It
+// panics like [Allowed.May].
+func (a Administrator) Check(ctx context.Context, target UserID, method, field string) error {
+	i := slices.IndexFunc(adminRules, func(r *adminRule) bool { return r.function == method && r.field == field })
+	if i < 0 {
+		panic("latchbolt: there is no rule for " + ruleName(method, field))
+	}
+	r := adminRules[i]
+	return a.read(ctx, r, target, func(by *acting) error {
+		if target == 0 {
+			return by.allow(r, nil)
+		}
+		_, err := by.user(r, target)
+		return err
+	})
+}
+
 // A need is one permission, or several of which one is enough.
 type need []Perm
 

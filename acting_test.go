@@ -467,7 +467,7 @@ func TestAdministratorMethods(t *testing.T) {
 		ruled[r.Method] = true
 	}
 	// By the rule of another method.
-	for _, m := range []string{"AddToGroup", "RemoveFromGroup", "AuditPage", "CountMembers"} {
+	for _, m := range []string{"AddToGroup", "RemoveFromGroup", "AuditPage", "CountMembers", "Check", "UserByName"} {
 		ruled[m] = true
 	}
 	typ := reflect.TypeFor[latchbolt.Administrator]()

@@ -98,6 +98,25 @@ func (a Administrator) User(ctx context.Context, id UserID) (u *User, v Version,
 	return u, v, nil
 }
 
+// UserByName returns the user with a name; see [Engine.UserByName]. It goes by the rules of [Administrator.User].
+func (a Administrator) UserByName(ctx context.Context, name string) (u *User, err error) {
+	err = a.read(ctx, &ruleUser, 0, func(by *acting) error {
+		if err := by.allow(&ruleUser, nil); err != nil {
+			return err
+		}
+		found, err := by.tx.UserByName(name)
+		if err != nil {
+			return err
+		}
+		r, err := by.user(&ruleUser, found.ID)
+		if err == nil {
+			u, err = by.shown(r)
+		}
+		return err
+	})
+	return u, err
+}
+
 // UserGrants returns what was granted to a user, itself and through its groups, and the version for changing
 // what was granted to it itself.
 func (a Administrator) UserGrants(ctx context.Context, id UserID) (gs []Grant, v Version, err error) {
