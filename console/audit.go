@@ -54,7 +54,7 @@ type auditData struct {
 	Actions []string
 	CSV     string // address of the export
 	NDJSON  string
-	Users   bool   // users may be seen
+	Users   bool // users may be seen
 }
 
 // auditQuery reads what to filter by.
