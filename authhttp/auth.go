@@ -301,6 +301,10 @@ func (a *Auth) Handler(next http.Handler) http.Handler {
 	if a.LoginRequired {
 		next = a.unlessExempt(next)
 	}
+	return a.around(next)
+}
+
+func (a *Auth) around(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s, ok := r.Context().Value(requestKey{}).(*request); ok && s.a == a {
 			next.ServeHTTP(w, r) // it is around already
@@ -311,7 +315,6 @@ func (a *Auth) Handler(next http.Handler) http.Handler {
 		s.w = writer{ResponseWriter: w, s: s}
 		if err := a.crossOrigin(r); err != nil {
 			a.setup.log.Warn("authhttp: refused a request from another site", "method", r.Method, "addr", s.addr().String(), "err", err)
-			s.looked = true
 			a.fail(s.w.outer(), r.WithContext(s), http.StatusForbidden, 0, "This request did not come from a page of this site.")
 			return
 		}

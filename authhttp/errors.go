@@ -31,7 +31,7 @@ func Status(err error) (status int, wait time.Duration) {
 		return http.StatusServiceUnavailable, time.Second
 	case errors.Is(err, latchbolt.ErrCredentials), errors.Is(err, latchbolt.ErrNoSession):
 		return http.StatusUnauthorized, 0
-	case errors.Is(err, latchbolt.ErrDenied), errors.Is(err, latchbolt.ErrForbidden):
+	case errors.Is(err, latchbolt.ErrDenied), errors.Is(err, latchbolt.ErrForbidden), errors.Is(err, ErrStateless):
 		return http.StatusForbidden, 0
 	case errors.Is(err, latchbolt.ErrNotFound):
 		return http.StatusNotFound, 0
@@ -43,7 +43,7 @@ func Status(err error) (status int, wait time.Duration) {
 		return http.StatusUnprocessableEntity, 0
 	case errors.Is(err, latchbolt.ErrUnsupported):
 		return http.StatusNotImplemented, 0
-	case errors.Is(err, latchbolt.ErrNested), errors.Is(err, ErrNoHandler), errors.Is(err, ErrHeaderSent), errors.Is(err, ErrStateless):
+	case errors.Is(err, latchbolt.ErrNested), errors.Is(err, ErrNoHandler), errors.Is(err, ErrHeaderSent):
 		return http.StatusInternalServerError, 0
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return http.StatusServiceUnavailable, time.Second
@@ -89,6 +89,7 @@ var statusWords = map[int]string{
 	http.StatusMethodNotAllowed:      "This address does not take such a request.",
 	http.StatusConflict:              "That contradicts the present state. Please reload the page and look again.",
 	http.StatusRequestEntityTooLarge: "That was too much at once.",
+	http.StatusUnsupportedMediaType:  "That is not a form of this site.",
 	http.StatusUnprocessableEntity:   "Something that was sent was refused.",
 	http.StatusTooManyRequests:       "Too many failed attempts. Please wait before you try again.",
 	http.StatusInternalServerError:   "Something went wrong here. It has been noted.",

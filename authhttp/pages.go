@@ -215,6 +215,9 @@ func (a *Auth) frame(r *http.Request, p *page) webui.Frame {
 		Home: orElse(a.Home, "/"), Static: a.setup.prefix + "static/", Skip: t.T("Skip to content"),
 		NavLabel: t.T("Account"), LogoutText: t.T("Sign out"), Width: "narrow",
 	}
+	if p.User != nil {
+		f.Width = "medium"
+	}
 	s, err := of(r.Context())
 	if err != nil {
 		return f

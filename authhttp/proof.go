@@ -189,6 +189,9 @@ func (s *request) remote() error {
 		}
 	}
 	_, err = s.login(id, latchbolt.LoginOptions{})
+	if errors.Is(err, latchbolt.ErrCredentials) {
+		return nil // deactivated or deleted at this moment
+	}
 	return err
 }
 

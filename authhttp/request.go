@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/latchbolt-go/latchbolt"
 )
@@ -36,24 +37,24 @@ type request struct {
 	actor  atomic.Uint64 // the user, as far as it was asked for
 	acting atomic.Pointer[actingContext]
 
-	mu       sync.Mutex // guards all below
-	looked   bool       // the answer depends on who asks
-	source   source
-	schemes  []string // challenges for a 401
-	broken   error    // no answer of the handler's may leave
-	loaded   bool     // id and err are valid
-	id       latchbolt.Identity
-	err      error
-	proxied  bool // the proxy proved the user in this very request
-	read     bool // token and sent are valid
-	token    latchbolt.Token
-	raw      string // the text of token as the client has it
-	sent     bool   // the client sent a cookie
-	values   *latchbolt.Values
-	changes  []func(*latchbolt.Values) error
-	lifetime latchbolt.LoginOptions // for a session that is to be begun
-	cookie   cookieChange
-	session  latchbolt.Session // for cookieSet
+	mu      sync.Mutex // guards all below
+	looked  bool       // the answer depends on who asks
+	source  source
+	schemes []string // challenges for a 401
+	broken  error    // no answer of the handler's may leave
+	loaded  bool     // id and err are valid
+	id      latchbolt.Identity
+	err     error
+	proxied bool // the proxy proved the user in this very request
+	read    bool // token and sent are valid
+	token   latchbolt.Token
+	raw     string // the text of token as the client has it
+	sent    bool   // the client sent a cookie
+	values  *latchbolt.Values
+	changes []func(*latchbolt.Values) error
+	expiry  *time.Duration // nil: as it is
+	cookie  cookieChange
+	session latchbolt.Session // for cookieSet
 }
 
 type source uint8

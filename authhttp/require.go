@@ -60,8 +60,8 @@ func (a *Auth) require(next http.Handler, fn func(*http.Request, latchbolt.Ident
 
 // inside runs fn inside [Auth.Handler], around which it puts that if the program did not.
 func (a *Auth) inside(fn http.HandlerFunc) http.Handler {
-	wrapped := (http.Handler)(nil)
-	wrapped = a.Handler(fn)
+	a.ready()
+	wrapped := a.around(fn)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s, err := of(r.Context()); err == nil && s.a == a {
 			fn(w, r)
@@ -83,8 +83,7 @@ func (a *Auth) RequireFresh(next http.Handler) http.Handler {
 		case fresh:
 			next.ServeHTTP(w, r)
 		case wantsPage(r):
-			w.Header().Set("Cache-Control", "no-store")
-			redirect(w, loginLocation(a.setup.prefix+"confirm/", "next", a.way(r)), http.StatusSeeOther)
+			a.ask(w, r, a.setup.prefix+"confirm/", http.StatusSeeOther)
 		default:
 			// RFC 9470, section 3.
 			if s, err := of(r.Context()); err == nil && s.source == fromBearer {
@@ -123,14 +122,6 @@ func Fresh(r *http.Request) (bool, error) {
 	return fresh, nil
 }
 
-// way is where a request leads back to after a question: to itself if it only reads.
-func (a *Auth) way(r *http.Request) string {
-	if r.Method == http.MethodGet || r.Method == http.MethodHead {
-		return nextFor(a.setup.loginURL, r, a.scheme())
-	}
-	return ""
-}
-
 func (a *Auth) scheme() string {
 	if a.Insecure {
 		return "http"
@@ -144,13 +135,18 @@ func (a *Auth) askLogin(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, http.StatusUnauthorized, 0, "")
 		return
 	}
-	to := a.setup.loginURL
-	if next := a.way(r); next != "" {
-		to = loginLocation(to, "next", next)
+	a.ask(w, r, a.setup.loginURL, http.StatusFound)
+}
+
+// ask sends a person to a page that asks something, with the way back if the request can be made again:
+// what only reads can.
+func (a *Auth) ask(w http.ResponseWriter, r *http.Request, to string, status int) {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		to = loginLocation(to, "next", nextFor(to, r, a.scheme()))
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	vary(w.Header(), "Accept")
-	redirect(w, to, http.StatusFound)
+	redirect(w, to, status)
 }
 
 // challenge says how a program can prove who it is (RFC 9110, section 11.6.1).

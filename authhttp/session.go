@@ -69,6 +69,11 @@ func (s *request) load() error {
 			return s.breakOff(err)
 		}
 	}
+	for _, change := range s.changes { // made before a login, which carries them over
+		if err := change(v); err != nil {
+			return err
+		}
+	}
 	s.values = v
 	return nil
 }
@@ -166,24 +171,24 @@ func (rs RequestSession) Renew() error {
 		if s.token.IsZero() {
 			return nil
 		}
+		if s.source != fromCookie {
+			return ErrStateless // the new token would not get to the client
+		}
 		p, err := s.a.Engine.Renew(s, s.token)
 		return s.took(p, err)
 	})
 }
 
-// SetExpiry makes the session end after d from now. 0 or less ends it at once. If there is none yet, it
-// is for the one that values begin in this request.
+// SetExpiry makes the session end after d from now, whatever lifetime was configured. 0 or less ends it. It is saved
+// together with the values, and is also for the session that values begin in this request. It is Django's set_expiry; that
+// a cookie is forgotten when the browser closes is for [Auth.BrowserLength] and [latchbolt.LoginOptions] to say.
 func (rs RequestSession) SetExpiry(d time.Duration) error {
-	if d <= 0 {
-		return rs.Flush()
-	}
 	return rs.act(func(s *request) error {
-		s.lifetime.Lifetime = d
-		if s.token.IsZero() {
-			return nil
+		if s.source != fromCookie {
+			return ErrStateless // there may be a new token, which would not get to the client
 		}
-		p, err := s.a.Engine.SetExpiry(s, s.token, d)
-		return s.took(p, err)
+		s.expiry = &d
+		return nil
 	})
 }
 
@@ -212,8 +217,8 @@ func (rs RequestSession) act(fn func(s *request) error) error {
 			return ErrHeaderSent
 		}
 		if err := fn(s); err != nil {
-			if errors.Is(err, latchbolt.ErrNoSession) || errors.Is(err, latchbolt.ErrCredentials) || errors.Is(err, latchbolt.ErrInvalid) {
-				return err
+			if code, _ := Status(err); code != http.StatusServiceUnavailable || errors.Is(err, latchbolt.ErrBusy) {
+				return err // it says something about the request
 			}
 			return s.breakOff(err)
 		}
@@ -239,7 +244,7 @@ func (s *request) forget() {
 	s.token, s.raw = latchbolt.Token{}, ""
 	s.id, s.loaded, s.err = latchbolt.Identity{}, true, nil
 	s.actor.Store(0)
-	s.values, s.changes = new(latchbolt.Values), nil
+	s.values, s.changes, s.expiry = new(latchbolt.Values), nil, nil
 	s.cookie = cookieKeep
 	if s.sent {
 		s.cookie = cookieDrop
@@ -248,7 +253,8 @@ func (s *request) forget() {
 
 // Login begins a session of a user who was just proved, by [latchbolt.Engine.Authenticate], and ends the one that the
 // request had; see [latchbolt.Engine.Login]. Previous, Client and, unless Remember is set, BrowserLength of o are
-// filled in. The values so far are saved first, so that they are carried over.
+// filled in. The values of a session without user or of the same user are carried over, changes of this request
+// included. It is ErrStateless for a request that proved its user by a header.
 func Login(r *http.Request, id latchbolt.Identity, o latchbolt.LoginOptions) (latchbolt.Session, error) {
 	var p latchbolt.Session
 	err := Session(r).act(func(s *request) (err error) {
@@ -288,13 +294,13 @@ func (s *request) login(id latchbolt.Identity, o latchbolt.LoginOptions) (latchb
 func Logout(r *http.Request) error { return Session(r).Flush() }
 
 // finish does what is left to do before an answer with a status leaves. It returns 0,
-// or the status of the answer that has to leave instead.
-func (s *request) finish(status int) int {
+// or the status and the words of the answer that has to leave instead.
+func (s *request) finish(status int) (instead int, words string) {
 	if status >= 500 {
-		return 0
+		return 0, ""
 	}
 	if s.broken != nil {
-		return http.StatusServiceUnavailable
+		return http.StatusServiceUnavailable, ""
 	}
 	if err := s.save(); err != nil {
 		s.a.setup.log.Warn("authhttp: the session was not saved", "err", err)
@@ -302,66 +308,81 @@ func (s *request) finish(status int) int {
 		case errors.Is(err, latchbolt.ErrNoSession):
 			// The user may have logged out in another window; that stands.
 			s.forget()
-			return http.StatusBadRequest
+			return http.StatusBadRequest, "Your session ended before this was done. Please sign in again."
 		case errors.Is(err, latchbolt.ErrInvalid):
-			return http.StatusInternalServerError
+			return http.StatusInternalServerError, ""
 		}
 		code, _ := Status(err)
-		return max(code, http.StatusInternalServerError)
+		return max(code, http.StatusInternalServerError), ""
 	}
-	return 0
+	return 0, ""
 }
 
-// save writes the changes that were made to the values.
+// save writes the changes that were made to the session. A sealed session gets a new token
+// if its old one is not of the last minute, since the token says when it was used.
 func (s *request) save() error {
-	if len(s.changes) == 0 && (!s.sealed() || !s.looked || s.source != fromCookie) {
+	sealed := s.sealed() && s.looked && s.source == fromCookie
+	if len(s.changes) == 0 && s.expiry == nil && !sealed {
 		return nil
 	}
-	replay := func(v *latchbolt.Values) error {
+	if s.expiry != nil && *s.expiry <= 0 {
+		var err error
+		if !s.token.IsZero() {
+			err = s.a.Engine.Logout(s, s.token)
+		}
+		s.forget()
+		return err
+	}
+	fresh := s.token.IsZero()
+	if fresh {
+		if s.values.Len() == 0 {
+			return nil // there is nothing to keep
+		}
+		if err := s.beginSession(); err != nil {
+			return err
+		}
+	}
+	err := s.write()
+	if err != nil && fresh {
+		err = errors.Join(err, s.a.Engine.Logout(s, s.token))
+		s.forget()
+	}
+	return err
+}
+
+// beginSession begins a session without user, for values.
+func (s *request) beginSession() error {
+	if s.source != fromCookie {
+		return ErrStateless
+	}
+	o := latchbolt.LoginOptions{Client: s.client(), BrowserLength: s.a.BrowserLength}
+	if s.expiry != nil {
+		o.Lifetime = *s.expiry
+	}
+	p, err := s.a.Engine.NewSession(s, o)
+	return s.took(p, err)
+}
+
+func (s *request) write() error {
+	before := s.token
+	t, err := s.a.Engine.UpdateValues(s, s.token, func(v *latchbolt.Values) error {
 		for _, change := range s.changes {
 			if err := change(v); err != nil {
 				return err
 			}
 		}
 		return nil
-	}
-	fresh := s.token.IsZero()
-	if fresh {
-		if s.source != fromCookie {
-			return ErrStateless
-		}
-		if s.values.Len() == 0 {
-			return nil // there is nothing to keep
-		}
-		o := s.lifetime
-		o.Client, o.BrowserLength = s.client(), s.a.BrowserLength
-		p, err := s.a.Engine.NewSession(s, o)
-		if err != nil {
-			return err
-		}
-		if err := s.took(p, nil); err != nil {
-			return err
-		}
-	}
-	t, err := s.a.Engine.UpdateValues(s, s.token, replay)
-	if err != nil {
-		if fresh {
-			err = errors.Join(err, s.a.Engine.Logout(s, s.token))
-			s.forget()
-		}
+	})
+	if err != nil || s.source != fromCookie || t == before && len(s.changes) == 0 && s.expiry == nil {
 		return err
 	}
-	if t == s.token && len(s.changes) == 0 {
-		return nil
+	var p latchbolt.Session
+	if s.expiry != nil {
+		p, err = s.a.Engine.SetExpiry(s, t, *s.expiry)
+	} else {
+		p, err = s.a.Engine.Session(s, t)
 	}
-	p, err := s.a.Engine.Session(s, t)
-	if err != nil {
-		return err
-	}
-	if s.source != fromCookie {
-		return nil
-	}
-	return s.took(p, nil)
+	return s.took(p, err)
 }
 
 // headers adds to the header of an answer what follows from who asked.
@@ -391,7 +412,7 @@ func (s *request) setCookie() *http.Cookie {
 	c.Value = s.raw
 	if !s.session.BrowserLength {
 		left := s.session.Expires.Sub(s.a.Engine.Now())
-		c.MaxAge = max(int((left+time.Second-1)/time.Second), 1)
+		c.MaxAge = max(int(left/time.Second), 1)
 		c.Expires = s.session.Expires
 	}
 	return c

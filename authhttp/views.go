@@ -2,8 +2,11 @@ package authhttp
 
 import (
 	"errors"
+	"io"
+	"mime"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/latchbolt-go/latchbolt"
@@ -25,9 +28,38 @@ func (a *Auth) Accounts() http.Handler {
 	at := func(view string, h http.HandlerFunc) { mux.Handle(a.setup.prefix+view, h) }
 	at("login/{$}", a.methods(a.loginGet, a.loginPost))
 	at("logout/{$}", a.methods(nil, a.logoutPost))
+	at("password/reset/{$}", a.methods(a.resetGet, a.resetPost()))
+	at("password/reset/done/{$}", a.methods(a.resetDone, nil))
+	at("password/reset/{token}/{$}", a.methods(a.resetLink, nil))
+	at("password/reset/set/{$}", a.methods(a.resetSetGet, a.resetSetPost))
+	at("password/reset/complete/{$}", a.methods(a.resetComplete, nil))
+	at("setup/{$}", a.methods(a.setupGet, a.setupPost))
 	at("static/", webui.Static)
+	own := func(view string, h http.HandlerFunc) { at(view, a.RequireLogin(a.browsersOnly(h)).ServeHTTP) }
+	own("password/change/{$}", a.methods(a.changeGet, a.changePost))
+	own("confirm/{$}", a.methods(a.confirmGet, a.confirmPost))
+	own("{$}", a.methods(a.accountGet, nil))
+	fresh := func(view string, h http.HandlerFunc) { own(view, a.methods(nil, a.RequireFresh(h).ServeHTTP)) }
+	fresh("profile/{$}", a.profilePost)
+	fresh("sessions/end/{$}", a.endPost)
+	fresh("sessions/others/{$}", a.endOthersPost)
+	own("sessions/name/{$}", a.methods(nil, a.namePost))
 	at("", a.notFound)
 	return a.inside(mux.ServeHTTP)
+}
+
+// Path returns the path of a view, such as "logout/"; see [Auth.Accounts].
+func (a *Auth) Path(view string) string { return a.ready().prefix + view }
+
+// browsersOnly refuses requests whose user was proved by a header: what the views do needs the cookie.
+func (a *Auth) browsersOnly(next http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s, err := of(r.Context()); err != nil || s.source != fromCookie {
+			a.fail(w, r, http.StatusForbidden, 0, "This page is for browsers that are signed in.")
+			return
+		}
+		next(w, r)
+	})
 }
 
 func (a *Auth) notFound(w http.ResponseWriter, r *http.Request) {
@@ -59,20 +91,33 @@ func (a *Auth) methods(get, post http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// form reads the form of a request, which must not be long; if it cannot, it answers. Only the body counts.
+// form reads the form of a request, which must not be long; if it cannot, it answers. Only the body
+// counts, and only the form that HTML sends by default: what a page of another site can send without asking in other forms
+// is no form of this one.
 func (a *Auth) form(w http.ResponseWriter, r *http.Request) (url.Values, bool) {
-	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-	err := r.ParseForm()
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
 	var tooBig *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooBig):
+	if errors.As(err, &tooBig) {
 		a.fail(w, r, http.StatusRequestEntityTooLarge, 0, "")
-	case err != nil && r.PostForm == nil, err != nil && len(r.PostForm) == 0:
-		a.fail(w, r, http.StatusBadRequest, 0, "")
-	default:
-		return r.PostForm, true
+		return nil, false
 	}
-	return nil, false
+	if err != nil {
+		a.fail(w, r, http.StatusBadRequest, 0, "")
+		return nil, false
+	}
+	if len(data) == 0 {
+		return url.Values{}, true
+	}
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {
+		a.fail(w, r, http.StatusUnsupportedMediaType, 0, "")
+		return nil, false
+	}
+	f, err := url.ParseQuery(string(data))
+	if err != nil {
+		a.fail(w, r, http.StatusBadRequest, 0, "")
+		return nil, false
+	}
+	return f, true
 }
 
 func (a *Auth) page(r *http.Request, title string) *page {
@@ -177,3 +222,5 @@ func (a *Auth) logoutPost(w http.ResponseWriter, r *http.Request) {
 	}
 	a.show(w, r, http.StatusOK, "signedout.html", a.page(r, "Signed out"))
 }
+
+func itoa(n int) string { return strconv.Itoa(n) }

@@ -142,7 +142,7 @@ func (w *writer) commit(status int) bool {
 	s := w.s
 	s.mu.Lock()
 	w.committed = true
-	instead := s.finish(status)
+	instead, words := s.finish(status)
 	h := w.ResponseWriter.Header()
 	if instead == 0 {
 		s.headers(h)
@@ -155,7 +155,7 @@ func (w *writer) commit(status int) bool {
 	s.looked = true
 	s.headers(h)
 	s.mu.Unlock()
-	s.a.writeFailure(w.ResponseWriter, s.in, instead, retryAfter(instead), "")
+	s.a.writeFailure(w.ResponseWriter, s.in, instead, retryAfter(instead), words)
 	return false
 }
 
