@@ -52,6 +52,17 @@ func (e *Engine) ValidatePassword(password string, u *User) error {
 	return ValidatePassword(password, u, e.cfg.Validators)
 }
 
+// PasswordHelp returns the sentences in English that tell people the rules of
+// [Config.Validators] for new passwords, in their order. It is empty if there are none.
+func (e *Engine) PasswordHelp() (help []string) {
+	for _, v := range e.cfg.Validators {
+		if h := v.Help(); h != "" {
+			help = append(help, h)
+		}
+	}
+	return help
+}
+
 // HashPassword hashes a password with the preferred hasher. It waits for a
 // hashing slot; the error is [ErrBusy] if too many wait already.
 func (e *Engine) HashPassword(ctx context.Context, password string) (PasswordHash, error) {

@@ -463,3 +463,17 @@ func TestDamagedBreachedFileRefusesPasswords(t *testing.T) {
 		t.Errorf("got %v, want an error that is not about the password", err)
 	}
 }
+
+func TestPasswordHelp(t *testing.T) {
+	eng := open(t, &latchbolt.Config{Validators: []latchbolt.Validator{
+		latchbolt.MinimumLength{Min: 9}, latchbolt.ValidatorFunc(func(string, *latchbolt.User) error { return nil }), latchbolt.NumericPassword{},
+	}})
+	got := eng.PasswordHelp()
+	want := []string{latchbolt.MinimumLength{Min: 9}.Help(), latchbolt.NumericPassword{}.Help()}
+	if !slices.Equal(got, want) || !strings.Contains(got[0], "9") {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := open(t, &latchbolt.Config{Validators: []latchbolt.Validator{}}).PasswordHelp(); len(got) != 0 {
+		t.Errorf("without validators: got %q", got)
+	}
+}
