@@ -39,6 +39,7 @@ const (
 	ActionPermGrant      = "perm.grant"
 	ActionPermRevoke     = "perm.revoke"
 	ActionPermUndefine   = "perm.undefine"
+	ActionForbidden      = "access.denied" // an [Administrator] was refused something
 )
 
 // An AuditEntry is one line of the audit trail: who did what to whom, when,

@@ -40,6 +40,7 @@ type Engine struct {
 	backlog       backlog
 	vault         sessionVault // where sessions live, if not in the file
 	sweeper       sweeper
+	refusals      refusals
 	log           *slog.Logger
 
 	closing    sync.Once

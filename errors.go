@@ -42,6 +42,9 @@ var (
 	// active superuser.
 	ErrLastSuperuser = errors.New("latchbolt: the last active superuser cannot be deleted, deactivated or demoted")
 
+	// ErrForbidden means that an [Administrator] may not do it; see [ForbiddenError].
+	ErrForbidden = errors.New("latchbolt: forbidden")
+
 	// ErrSkip is what a [Backend] returns for credentials that are not its
 	// kind. The next backend is asked.
 	ErrSkip = errors.New("latchbolt: credentials not for this backend")

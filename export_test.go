@@ -2,6 +2,7 @@ package latchbolt
 
 import (
 	"context"
+	"strings"
 
 	"github.com/latchbolt-go/latchbolt/internal/kv"
 	"github.com/latchbolt-go/latchbolt/internal/record"
@@ -49,3 +50,23 @@ func (tx *Tx) RaiseFormat() error {
 
 // Settle waits for writes that nobody waits for.
 func (e *Engine) Settle(context.Context) { e.settleLater() }
+
+// An AdminRule is a rule of an Administrator as the documentation lists it.
+type AdminRule struct{ Method, Field, Needs, Limits string }
+
+// AdminRules are the rules that are in force.
+func AdminRules() (all []AdminRule) {
+	for _, r := range adminRules {
+		var needs, limits []string
+		for _, n := range r.needs {
+			needs = append(needs, n.String())
+		}
+		for _, l := range limitTexts {
+			if r.limits&l.limit != 0 {
+				limits = append(limits, l.text)
+			}
+		}
+		all = append(all, AdminRule{r.function, r.field, strings.Join(needs, " and "), strings.Join(limits, "; ")})
+	}
+	return all
+}

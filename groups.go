@@ -216,18 +216,22 @@ func (tx *Tx) SetGroups(id UserID, groups ...GroupID) error {
 // CreateGroup stores a new group and returns its identifier.
 func (e *Engine) CreateGroup(ctx context.Context, name string) (GroupID, error) {
 	var id GroupID
-	err := e.Update(ctx, func(tx *Tx) error {
-		g := Group{Name: name}
-		if err := tx.InsertGroup(&g); err != nil {
-			return err
-		}
-		id = g.ID
-		return tx.audit(AuditEntry{Action: ActionGroupCreate, Detail: name})
+	err := e.Update(ctx, func(tx *Tx) (err error) {
+		id, err = tx.createGroupAudited(name)
+		return err
 	})
 	if err != nil {
 		return 0, err
 	}
 	return id, nil
+}
+
+func (tx *Tx) createGroupAudited(name string) (GroupID, error) {
+	g := Group{Name: name}
+	if err := tx.InsertGroup(&g); err != nil {
+		return 0, err
+	}
+	return g.ID, tx.audit(AuditEntry{Action: ActionGroupCreate, Detail: name})
 }
 
 // Group returns a group by identifier, or an error that is [ErrNotFound].
@@ -292,28 +296,32 @@ func (tx *ReadTx) members(g GroupID, after UserID, n int) ([]UserID, error) {
 
 // RenameGroup gives a group another name.
 func (e *Engine) RenameGroup(ctx context.Context, id GroupID, name string) error {
-	return e.Update(ctx, func(tx *Tx) error {
-		if err := tx.RenameGroup(id, name); err != nil {
-			return err
-		}
-		tx.changed(ChangeGroup, id)
-		return tx.audit(AuditEntry{Action: ActionGroupUpdate, Detail: name})
-	})
+	return e.Update(ctx, func(tx *Tx) error { return tx.renameGroupAudited(id, name) })
+}
+
+func (tx *Tx) renameGroupAudited(id GroupID, name string) error {
+	if err := tx.RenameGroup(id, name); err != nil {
+		return err
+	}
+	tx.changed(ChangeGroup, id)
+	return tx.audit(AuditEntry{Action: ActionGroupUpdate, Detail: name})
 }
 
 // DeleteGroup removes a group, its memberships and its grants.
 func (e *Engine) DeleteGroup(ctx context.Context, id GroupID) error {
-	return e.Update(ctx, func(tx *Tx) error {
-		g, err := tx.group(id)
-		if err != nil {
-			return err
-		}
-		if err := tx.DeleteGroup(id); err != nil {
-			return err
-		}
-		tx.changed(ChangeGroup, id)
-		return tx.audit(AuditEntry{Action: ActionGroupDelete, Detail: g.Name})
-	})
+	return e.Update(ctx, func(tx *Tx) error { return tx.deleteGroupAudited(id) })
+}
+
+func (tx *Tx) deleteGroupAudited(id GroupID) error {
+	g, err := tx.group(id)
+	if err != nil {
+		return err
+	}
+	if err := tx.DeleteGroup(id); err != nil {
+		return err
+	}
+	tx.changed(ChangeGroup, id)
+	return tx.audit(AuditEntry{Action: ActionGroupDelete, Detail: g.Name})
 }
 
 // AddToGroup makes a user a member of groups.
@@ -336,9 +344,14 @@ func (e *Engine) changeGroups(ctx context.Context, id UserID, action string, gro
 		if err := fn(tx); err != nil {
 			return err
 		}
-		tx.changed(ChangeUser, id)
-		return tx.audit(AuditEntry{Action: action, User: id, Detail: "groups " + fmt.Sprint(groups)})
+		return tx.auditGroups(id, action, groups)
 	})
+}
+
+// auditGroups records that the groups of a user changed.
+func (tx *Tx) auditGroups(id UserID, action string, groups []GroupID) error {
+	tx.changed(ChangeUser, id)
+	return tx.audit(AuditEntry{Action: action, User: id, Detail: "groups " + fmt.Sprint(groups)})
 }
 
 // pageSize is how many rows an iterator fetches in one transaction.

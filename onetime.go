@@ -52,6 +52,11 @@ func accountState(u *userRecord) ([32]byte, error) {
 // one of the same purpose is issued to the user, when the user's password or e-mail address changes, the user logs
 // in (in another second than the last time), or is deactivated or deleted.
 func (e *Engine) IssueToken(ctx context.Context, r OneTimeRequest) (Token, error) {
+	return e.issueToken(ctx, r, func(*Tx) error { return nil })
+}
+
+// issueToken makes a token if check agrees in the same transaction.
+func (e *Engine) issueToken(ctx context.Context, r OneTimeRequest, check func(*Tx) error) (Token, error) {
 	ttl := r.TTL
 	if ttl == 0 {
 		ttl = e.cfg.TokenLifetime
@@ -67,6 +72,9 @@ func (e *Engine) IssueToken(ctx context.Context, r OneTimeRequest) (Token, error
 	}
 	k.digest = t.digest()
 	err = e.update(ctx, func(tx *Tx) error {
+		if err := check(tx); err != nil {
+			return err
+		}
 		u, err := tx.user(r.User)
 		if err != nil {
 			return err

@@ -91,13 +91,16 @@ func (e *Engine) SetPassword(ctx context.Context, id UserID, password string) er
 // [Tx.SetPasswordHash]. If the change cannot be written, the user's sessions and
 // the old password are refused in this process all the same.
 func (e *Engine) SetPasswordHash(ctx context.Context, id UserID, h PasswordHash) error {
-	return e.revoke(ctx, func(tx *Tx) error {
-		if err := tx.SetPasswordHash(id, h); err != nil {
-			return err
-		}
-		tx.changed(ChangePassword, id)
-		return tx.audit(AuditEntry{Action: ActionPasswordSet, User: id})
-	}, func() denial { return denial{users: []UserID{id}, password: true} })
+	return e.revoke(ctx, func(tx *Tx) error { return tx.setPasswordAudited(id, h) },
+		func() denial { return denial{users: []UserID{id}, password: true} })
+}
+
+func (tx *Tx) setPasswordAudited(id UserID, h PasswordHash) error {
+	if err := tx.SetPasswordHash(id, h); err != nil {
+		return err
+	}
+	tx.changed(ChangePassword, id)
+	return tx.audit(AuditEntry{Action: ActionPasswordSet, User: id})
 }
 
 // ChangePassword lets a user replace the own password. The old one is checked

@@ -431,17 +431,22 @@ func (e *Engine) changeGrant(ctx context.Context, s Subject, p Perm, objects []O
 		if err := fn(tx); err != nil {
 			return err
 		}
-		entry := AuditEntry{Action: action, Detail: strings.TrimSpace(fmt.Sprint(p, " ", joinObjects(objects)))}
-		switch id := s.(type) {
-		case UserID:
-			entry.User = id
-			tx.changed(ChangeUser, id)
-		case GroupID:
-			entry.Detail += fmt.Sprintf(" group %d", id)
-			tx.changed(ChangeGroup, id)
-		}
-		return tx.audit(entry)
+		return tx.auditGrant(s, p, objects, action)
 	})
+}
+
+// auditGrant records that a permission was given or taken back.
+func (tx *Tx) auditGrant(s Subject, p Perm, objects []Object, action string) error {
+	entry := AuditEntry{Action: action, Detail: strings.TrimSpace(fmt.Sprint(p, " ", joinObjects(objects)))}
+	switch id := s.(type) {
+	case UserID:
+		entry.User = id
+		tx.changed(ChangeUser, id)
+	case GroupID:
+		entry.Detail += fmt.Sprintf(" group %d", id)
+		tx.changed(ChangeGroup, id)
+	}
+	return tx.audit(entry)
 }
 
 func joinObjects(objects []Object) string {

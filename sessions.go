@@ -423,35 +423,42 @@ func (e *Engine) EndSession(ctx context.Context, id SessionID) error {
 			return err
 		}
 		ended = s.selectors(sel)
-		if err := tx.deleteSession(sel, s); err != nil {
-			return err
-		}
-		return tx.audit(AuditEntry{Action: ActionSessionEnd, User: s.user})
+		return tx.endSessionAudited(sel, s)
 	}, func() denial { return denial{sessions: ended} })
+}
+
+func (tx *Tx) endSessionAudited(sel selector, s *sessionRecord) error {
+	if err := tx.deleteSession(sel, s); err != nil {
+		return err
+	}
+	return tx.audit(AuditEntry{Action: ActionSessionEnd, User: s.user})
 }
 
 // EndSessions ends all sessions of a user and voids its one-time tokens. See [Engine.Logout] about writes
 // that fail.
 func (e *Engine) EndSessions(ctx context.Context, id UserID) error {
-	if err := e.revoke(ctx, func(tx *Tx) error {
-		u, err := tx.user(id)
-		if err != nil {
-			return err
-		}
-		if err := tx.endAll(u); err != nil {
-			return err
-		}
-		if err := tx.putUser(u); err != nil {
-			return err
-		}
-		return tx.audit(AuditEntry{Action: ActionSessionsEnd, User: id, Username: u.Username})
-	}, func() denial { return denial{users: []UserID{id}} }); err != nil {
+	if err := e.revoke(ctx, func(tx *Tx) error { return tx.endSessionsAudited(id) },
+		func() denial { return denial{users: []UserID{id}} }); err != nil {
 		return err
 	}
 	if e.vault != nil {
 		e.vault.endAll(ctx, id)
 	}
 	return nil
+}
+
+func (tx *Tx) endSessionsAudited(id UserID) error {
+	u, err := tx.user(id)
+	if err != nil {
+		return err
+	}
+	if err := tx.endAll(u); err != nil {
+		return err
+	}
+	if err := tx.putUser(u); err != nil {
+		return err
+	}
+	return tx.audit(AuditEntry{Action: ActionSessionsEnd, User: id, Username: u.Username})
 }
 
 // EndOtherSessions ends all sessions of a user but the one of the token, which

@@ -415,16 +415,18 @@ func (tx *Tx) forgive(user UserID) error {
 
 // Unlock forgets the failed attempts on a user's account.
 func (e *Engine) Unlock(ctx context.Context, id UserID) error {
-	return e.Update(ctx, func(tx *Tx) error {
-		u, err := tx.user(id)
-		if err != nil {
-			return err
-		}
-		if err := tx.forgive(id); err != nil {
-			return err
-		}
-		return tx.audit(AuditEntry{Action: ActionUserUnlock, User: id, Username: u.Username})
-	})
+	return e.Update(ctx, func(tx *Tx) error { return tx.unlockAudited(id) })
+}
+
+func (tx *Tx) unlockAudited(id UserID) error {
+	u, err := tx.user(id)
+	if err != nil {
+		return err
+	}
+	if err := tx.forgive(id); err != nil {
+		return err
+	}
+	return tx.audit(AuditEntry{Action: ActionUserUnlock, User: id, Username: u.Username})
 }
 
 // Throttled returns how long attempts on a user's account are refused from

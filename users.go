@@ -439,14 +439,17 @@ func (tx *Tx) DeleteUser(id UserID) error {
 
 // InsertUser stores a new user with a hash made before; see [Tx.InsertUser].
 func (e *Engine) InsertUser(ctx context.Context, u *User, h PasswordHash) error {
-	return e.Update(ctx, func(tx *Tx) error {
-		n := *u
-		if err := tx.InsertUser(&n, h); err != nil {
-			return err
-		}
-		tx.OnCommit(func() { *u = n })
-		return tx.audit(AuditEntry{Action: ActionUserCreate, User: n.ID, Username: n.Username})
-	})
+	return e.Update(ctx, func(tx *Tx) error { return tx.insertUserAudited(u, h) })
+}
+
+// insertUserAudited stores what u says; u holds what was stored once that is durable.
+func (tx *Tx) insertUserAudited(u *User, h PasswordHash) error {
+	n := *u
+	if err := tx.InsertUser(&n, h); err != nil {
+		return err
+	}
+	tx.OnCommit(func() { *u = n })
+	return tx.audit(AuditEntry{Action: ActionUserCreate, User: n.ID, Username: n.Username})
 }
 
 // CreateUser stores a new user with a password, after the password passed the
@@ -568,15 +571,18 @@ func changedFields(a, b *User) string {
 
 // DeleteUser removes a user and everything that hangs on it; see [Tx.DeleteUser].
 func (e *Engine) DeleteUser(ctx context.Context, id UserID) error {
-	return e.revoke(ctx, func(tx *Tx) error {
-		u, err := tx.user(id)
-		if err != nil {
-			return err
-		}
-		if err := tx.DeleteUser(id); err != nil {
-			return err
-		}
-		tx.changed(ChangeUser, id)
-		return tx.audit(AuditEntry{Action: ActionUserDelete, User: id, Username: u.Username})
-	}, func() denial { return denial{users: []UserID{id}, inactive: true} })
+	return e.revoke(ctx, func(tx *Tx) error { return tx.deleteUserAudited(id) },
+		func() denial { return denial{users: []UserID{id}, inactive: true} })
+}
+
+func (tx *Tx) deleteUserAudited(id UserID) error {
+	u, err := tx.user(id)
+	if err != nil {
+		return err
+	}
+	if err := tx.DeleteUser(id); err != nil {
+		return err
+	}
+	tx.changed(ChangeUser, id)
+	return tx.audit(AuditEntry{Action: ActionUserDelete, User: id, Username: u.Username})
 }

@@ -31,7 +31,7 @@ func Status(err error) (status int, wait time.Duration) {
 		return http.StatusServiceUnavailable, time.Second
 	case errors.Is(err, latchbolt.ErrCredentials), errors.Is(err, latchbolt.ErrNoSession):
 		return http.StatusUnauthorized, 0
-	case errors.Is(err, latchbolt.ErrDenied), errors.Is(err, ErrStateless):
+	case errors.Is(err, latchbolt.ErrDenied), errors.Is(err, latchbolt.ErrForbidden), errors.Is(err, ErrStateless):
 		return http.StatusForbidden, 0
 	case errors.Is(err, latchbolt.ErrNotFound):
 		return http.StatusNotFound, 0

@@ -37,7 +37,9 @@ type Frame struct {
 	User        string // who is signed in; may be empty
 	Logout      string // where signing out is posted to; "" leaves the button out
 	LogoutText  string
-	Width       string // "narrow" for a form, "medium" for text, "" for tables
+	Styles      []string // further style sheets
+	Script      string   // a script that the page does without; may be empty
+	Width       string   // "narrow" for a form, "medium" for text, "" for tables
 }
 
 // A Link leads to a page.
