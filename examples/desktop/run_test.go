@@ -108,3 +108,45 @@ func TestNothingWithoutAPassword(t *testing.T) {
 		t.Errorf("somebody was made: %q", out)
 	}
 }
+
+// TestLockAll signs in on two terminals and locks one of them: alone, then with all.
+func TestLockAll(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "notebook")
+	token := filepath.Join(dir, "session")
+	const login = "ada\na notebook of one's own\n"
+	signIn := func(typed string) []byte {
+		t.Helper()
+		if err := os.Remove(token); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		if out, code := notebook(t, dir, typed); code != 0 || out != "Notes of ada:\n" {
+			t.Fatalf("signing in: exit code %d: %q", code, out)
+		}
+		b, err := os.ReadFile(token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	// living reports whether the terminal with a token is let in without being asked.
+	living := func(kept []byte) bool {
+		t.Helper()
+		if err := os.WriteFile(token, kept, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, code := notebook(t, dir, "")
+		return code == 0
+	}
+	first := signIn(login + login) // the first run makes the owner
+	second := signIn(login)
+	if !living(first) || !living(second) {
+		t.Fatal("the two terminals are not signed in")
+	}
+	if _, code := notebook(t, dir, "", "lock"); code != 0 || living(second) || !living(first) {
+		t.Errorf("lock: exit code %d, here signed in: %t, elsewhere: %t; want 0, false, true", code, living(second), living(first))
+	}
+	third := signIn(login)
+	if _, code := notebook(t, dir, "", "lock", "--all"); code != 0 || living(third) || living(first) {
+		t.Errorf("lock --all: exit code %d, here signed in: %t, elsewhere: %t; want 0, false, false", code, living(third), living(first))
+	}
+}

@@ -2,8 +2,10 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"os"
@@ -17,6 +19,7 @@ import (
 	"time"
 
 	"github.com/latchbolt-go/latchbolt"
+	"github.com/latchbolt-go/latchbolt/authhttp"
 )
 
 func TestMain(m *testing.M) {
@@ -240,5 +243,86 @@ func TestBehindAProxy(t *testing.T) {
 	}
 	if a.auth.Insecure || len(a.auth.TrustedProxies) == 0 {
 		t.Errorf("behind a proxy: %+v", a.auth)
+	}
+}
+
+// TestOrderOfTheEnd: a mail under way holds up the end of the commands and of the accounts, and then all is closed.
+func TestOrderOfTheEnd(t *testing.T) {
+	o := options{dir: t.TempDir(), addr: "127.0.0.1:0"}
+	ln, err := listen(o.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := open(t.Context(), o, "http://"+ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.eng.CreateUser(t.Context(), &latchbolt.User{Username: "ada", Email: "ada@example.org"}, password); err != nil {
+		t.Fatal(err)
+	}
+	sending, goOn := make(chan struct{}), make(chan struct{})
+	send := a.auth.SendReset
+	a.auth.SendReset = func(ctx context.Context, m authhttp.ResetMail) error {
+		close(sending)
+		<-goOn
+		return send(ctx, m)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- a.serve(ctx, ln) }()
+
+	b := &browser{t: t, url: "http://" + ln.Addr().String(), client: &http.Client{}}
+	if status, at, _ := b.post("/accounts/password/reset/", "email", "ada@example.org"); status != 200 || at != "/accounts/password/reset/done/" {
+		t.Fatalf("asking for a mail: status %d at %s", status, at)
+	}
+	<-sending
+	cancel()
+	for { // until nobody new is let in
+		conn, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			break
+		}
+		_ = conn.Close()
+	}
+	select {
+	case err := <-ended:
+		close(goOn)
+		t.Fatalf("the program ended while a mail was under way: %v", err)
+	case <-time.After(100 * time.Millisecond): // that something does not happen takes time to see
+	}
+	close(goOn)
+	if err := <-ended; err != nil {
+		t.Errorf("the program ended with %v", err)
+	}
+	if mails, err := filepath.Glob(filepath.Join(o.dir, "outbox", "*.eml")); err != nil || len(mails) != 1 {
+		t.Errorf("the outbox has %v, %v", mails, err)
+	}
+	if err := a.eng.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAccountsAreClosed runs the program inside the test, where nothing but Close lets go of the file.
+func TestAccountsAreClosed(t *testing.T) {
+	o := options{dir: t.TempDir(), addr: "127.0.0.1:0"}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	in, out := io.Pipe()
+	ended := make(chan error, 1)
+	go func() { ended <- serve(ctx, o, out) }()
+	if line, err := bufio.NewReader(in).ReadString('\n'); err != nil || !strings.HasPrefix(line, "Open http://127.0.0.1:") {
+		t.Errorf("the program printed %q, %v", line, err)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	eng, err := latchbolt.Open(o.accounts(), &latchbolt.Config{LockTimeout: -1})
+	if err != nil {
+		t.Fatalf("after the end: %v", err)
+	}
+	if err := eng.Close(); err != nil {
+		t.Error(err)
 	}
 }
