@@ -55,7 +55,7 @@ type request struct {
 	changes []func(*latchbolt.Values) error
 	expiry  *time.Duration // nil: as it is
 	cookie  cookieChange
-	session latchbolt.Session // for cookieSet
+	session *latchbolt.Session // for cookieSet
 }
 
 type source uint8
