@@ -205,8 +205,8 @@ func (a Administrator) AuditPage(ctx context.Context, q AuditQuery, limit int) (
 type Overview struct {
 	Stats Stats
 
-	// Users and Sessions count what is in the file; sessions are those that are stored, of which some may be over. MoreUsers and
-	// MoreSessions say that counting was given up there.
+	// Users counts users, Sessions the living sessions of users in the file. MoreUsers and MoreSessions say that
+	// counting was given up there.
 	Users, Sessions         int
 	MoreUsers, MoreSessions bool
 
@@ -235,7 +235,7 @@ func (a Administrator) Overview(ctx context.Context, days int) (*Overview, error
 		if o.Users, o.MoreUsers, err = by.tx.count(bucketUser); err != nil {
 			return err
 		}
-		if o.Sessions, o.MoreSessions, err = by.tx.count(bucketSession); err != nil {
+		if o.Sessions, o.MoreSessions, err = by.tx.countLiving(); err != nil {
 			return err
 		}
 		return by.tx.countLogins(o, days)
@@ -247,6 +247,28 @@ func (a Administrator) Overview(ctx context.Context, days int) (*Overview, error
 		return nil, err
 	}
 	return o, nil
+}
+
+// countLiving counts the living sessions of users until the time is over, which more says.
+func (tx *ReadTx) countLiving() (n int, more bool, err error) {
+	seen := newBudget(countBudget)
+	for en, err := range tx.scan(bucketSession, nil, nil) {
+		if err != nil {
+			return n, false, err
+		}
+		if seen.spent(tx.ctx) {
+			return n, true, tx.ctx.Err()
+		}
+		sel := selector(en.key)
+		s, err := decodeSession(sel, &en.body)
+		if err != nil {
+			return n, false, err
+		}
+		if s.user != 0 && !tx.over(sel, s) {
+			n++
+		}
+	}
+	return n, false, nil
 }
 
 // countLogins fills the days of an overview.

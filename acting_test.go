@@ -27,6 +27,7 @@ type staffRoom struct {
 	aide  latchbolt.UserID // staff with blog.add_post
 	plain latchbolt.GroupID
 	power latchbolt.GroupID // has blog.add_post
+	one   latchbolt.GroupID // has blog.view_post for one object
 	sess  latchbolt.SessionID
 	perms []latchbolt.Perm // what DefineAdmin defines
 }
@@ -53,6 +54,8 @@ func newStaffRoom(t testing.TB) *staffRoom {
 	must(t, "granting", eng.Grant(ctx, r.aide, "blog.add_post"))
 	r.plain, r.power = addGroup(t, eng, "plain"), addGroup(t, eng, "power")
 	must(t, "granting", eng.Grant(ctx, r.power, "blog.add_post"))
+	r.one = addGroup(t, eng, "one")
+	must(t, "granting", eng.Grant(ctx, r.one, "blog.view_post", "blog.post:1"))
 	id, err := eng.Identity(ctx, r.other)
 	must(t, "identity", err)
 	s, err := eng.Login(ctx, id, latchbolt.LoginOptions{})
@@ -231,6 +234,10 @@ var staffActs = []staffAct{
 	{name: "put into a group with permissions", needs: []latchbolt.Perm{"auth.change_user", "auth.view_group|auth.change_group", "blog.add_post"},
 		do: func(ctx context.Context, r *staffRoom, a latchbolt.Administrator) error {
 			return a.AddToGroup(ctx, r.other, r.power)
+		}},
+	{name: "put into a group with a permission for one object", needs: []latchbolt.Perm{"auth.change_user", "auth.view_group|auth.change_group", "blog.view_post"},
+		do: func(ctx context.Context, r *staffRoom, a latchbolt.Administrator) error {
+			return a.AddToGroup(ctx, r.other, r.one)
 		}},
 	{name: "set the groups", needs: []latchbolt.Perm{"auth.change_user", "auth.view_group|auth.change_group", "blog.add_post"},
 		do: func(ctx context.Context, r *staffRoom, a latchbolt.Administrator) error {
@@ -593,7 +600,7 @@ func TestNothingIsTold(t *testing.T) {
 	const nobody = 99999
 	for _, act := range staffActs {
 		forged := *r
-		forged.other, forged.aide, forged.boss, forged.plain, forged.power = nobody, nobody, nobody, nobody, nobody
+		forged.other, forged.aide, forged.boss, forged.plain, forged.power, forged.one = nobody, nobody, nobody, nobody, nobody, nobody
 		if strings.Contains(act.name, "oneself") || strings.Contains(act.name, "own groups") {
 			continue
 		}

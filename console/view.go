@@ -95,6 +95,8 @@ func (v *view) begin() (do func(*view) error, err error) {
 	return do, err
 }
 
+var errTemplate = errors.New("console: a template failed")
+
 var errMethod = errors.New("console: method not allowed")
 
 func (v *view) method() (func(*view) error, error) {
@@ -271,7 +273,8 @@ func (v *view) render(status int, name, part string, p *page) error {
 	p.Frame = v.frame(p.Title)
 	var b bytes.Buffer
 	if err := v.c.pages[name].ExecuteTemplate(&b, part, p); err != nil {
-		return fmt.Errorf("console: template %s: %w", name, err)
+		v.c.log.Error("console: a template failed", "template", name, "err", err)
+		return errTemplate
 	}
 	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	v.w.WriteHeader(status)
@@ -315,6 +318,9 @@ func (v *view) fail(err error) {
 	var f *latchbolt.ForbiddenError
 	status, words := 0, ""
 	switch {
+	case errors.Is(err, errTemplate):
+		http.Error(v.w, "Something went wrong here. It has been noted.", http.StatusInternalServerError)
+		return
 	case errors.Is(err, errNoPage):
 		status, words = http.StatusNotFound, "There is no such page."
 	case errors.Is(err, errBadRequest):
