@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -278,6 +279,7 @@ func TestCVE_2026_35192(t *testing.T) {
 				t.Error(err)
 			}
 			w.Header().Set("Cache-Control", "public, max-age=600, s-maxage=1000")
+			w.Header().Set("CDN-Cache-Control", "public")
 			w.Header().Set("Vary", "Accept-Encoding")
 			w.WriteHeader(code)
 		})
@@ -297,7 +299,7 @@ func TestCVE_2026_35192(t *testing.T) {
 			if got := res.Header.Get("Vary"); got != "Accept-Encoding, Cookie" {
 				t.Errorf("%s %d: Vary %q", method, code, got)
 			}
-			if got := res.Header.Get("Cache-Control"); got != "max-age=600, private" {
+			if got := res.Header.Get("Cache-Control"); got != "max-age=600, private" || res.Header.Get("CDN-Cache-Control") != "" {
 				t.Errorf("%s %d: Cache-Control %q", method, code, got)
 			}
 			res = s.browser().send(b.request(method, fmt.Sprintf("/sets/%d", code), nil))
@@ -760,4 +762,42 @@ func TestCVE_2014_0474(t *testing.T) {
 	if got := body(c.get("/who")); got != "user=" {
 		t.Errorf("the other device: %s", got)
 	}
+}
+
+// A busyHasher hashes until it is told to stop.
+type busyHasher struct {
+	latchbolt.PBKDF2SHA256
+	on         atomic.Bool
+	began, end chan bool
+}
+
+func (h *busyHasher) Verify(password, encoded string) (bool, error) {
+	if h.on.Load() {
+		h.began <- true
+		<-h.end
+	}
+	return h.PBKDF2SHA256.Verify(password, encoded)
+}
+
+// TestCVE_2026_54092: if as many passwords are being checked as may be, others are told to come again, and who is signed in notices nothing.
+func TestCVE_2026_54092(t *testing.T) {
+	h := &busyHasher{PBKDF2SHA256: latchbolt.PBKDF2SHA256{Iterations: 1}, began: make(chan bool), end: make(chan bool)}
+	s := newSite(t, nil, &latchbolt.Config{Hashers: []latchbolt.Hasher{h}, HashSlots: 1, HashQueue: -1})
+	authtest.User(t, s.eng, "ada")
+	in := s.browser()
+	in.login("ada")
+	h.on.Store(true)
+	done := make(chan *http.Response)
+	go func() { done <- s.browser().post("/accounts/login/", "username", "ada", "password", authtest.Password) }()
+	<-h.began
+	res := s.browser().post("/accounts/login/", "username", "ada", "password", authtest.Password)
+	want(t, "a second login", res, 503)
+	if res.Header.Get("Retry-After") != "1" {
+		t.Errorf("Retry-After is %q", res.Header.Get("Retry-After"))
+	}
+	want(t, "who is signed in", in.get("/who"), 200, "user=ada")
+	h.on.Store(false)
+	h.end <- true
+	want(t, "the first login", <-done, 303)
+	want(t, "afterwards", s.browser().login("ada"), 303)
 }

@@ -201,6 +201,14 @@ func TestLoginRequired(t *testing.T) {
 		}
 	}
 	want(t, "POST where GET is exempt", b.post("/open"), 302)
+	// Programs prove who they are around it.
+	u := authtest.User(t, s.eng, "robot")
+	s.h = s.auth.Bearer(s.h)
+	c := s.browser()
+	c.header = http.Header{"Authorization": {"Bearer " + authtest.Login(t, s.eng, u).Token.Reveal()}}
+	want(t, "a program", c.get("/admin/"), 200, "admin")
+	c.header.Set("Authorization", "Bearer x")
+	want(t, "a program without", c.get("/admin/"), 401)
 	b.login("ada")
 	want(t, "signed in", b.get("/admin/"), 200, "admin")
 }
@@ -520,27 +528,27 @@ func TestWrongSetUp(t *testing.T) {
 	any := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 	send := func(context.Context, authhttp.ResetMail) error { return nil }
 	for part, a := range map[string]*authhttp.Auth{
-		"Engine is nil":       {},
-		"CookieName":          {Engine: eng, CookieName: "a b"},
-		"CookieName \"__":     {Engine: eng, CookieName: "__Secure-x"},
-		"Realm":               {Engine: eng, Realm: "a\"b"},
-		"Prefix":              {Engine: eng, Prefix: "accounts"},
-		"Prefix \"//":         {Engine: eng, Prefix: "//x/"},
-		"has to be https":     {Engine: eng, BaseURL: "http://a"},
-		"scheme and host":     {Engine: eng, BaseURL: "intranet"},
-		"such as https":       {Engine: eng, BaseURL: "https://a/path"},
-		"SendReset needs":     {Engine: eng, SendReset: send},
-		"RedirectHosts":       {Engine: eng, RedirectHosts: []string{"https://x"}},
-		"TrustedOrigins":      {Engine: eng, TrustedOrigins: []string{"x"}},
-		"TrustedProxies":      {Engine: eng, TrustedProxies: []netip.Prefix{{}}},
-		"ForwardedHeader":     {Engine: eng, ForwardedHeader: "X-Real-IP"},
-		"From is empty":       {Engine: eng, RemoteUser: &authhttp.RemoteUser{Header: "X-Remote-User"}},
-		"Header is \"":        {Engine: eng, RemoteUser: &authhttp.RemoteUser{Header: "remote_user", From: any}},
-		"Header cannot be":    {Engine: eng, RemoteUser: &authhttp.RemoteUser{Header: "Cookie", From: any}},
-		"Exempt":              {Engine: eng, Exempt: []string{"GET  /x{"}},
-		"LoginURL":            {Engine: eng, LoginURL: "/a b"},
-		"LoginRedirect":       {Engine: eng, LoginRedirect: "/ü"},
-		"prefix that is not ": {Engine: eng, RemoteUser: &authhttp.RemoteUser{Header: "X-Remote-User", From: []netip.Prefix{{}}}},
+		"Engine is nil":      {},
+		"CookieName":         {Engine: eng, CookieName: "a b"},
+		"CookieName \"__":    {Engine: eng, CookieName: "__Secure-x"},
+		"Realm":              {Engine: eng, Realm: "a\"b"},
+		"Prefix":             {Engine: eng, Prefix: "accounts"},
+		"Prefix \"//":        {Engine: eng, Prefix: "//x/"},
+		"has to be https":    {Engine: eng, BaseURL: "http://a"},
+		"scheme and host":    {Engine: eng, BaseURL: "intranet"},
+		"such as https":      {Engine: eng, BaseURL: "https://a/path"},
+		"SendReset needs":    {Engine: eng, SendReset: send},
+		"RedirectHosts":      {Engine: eng, RedirectHosts: []string{"https://x"}},
+		"TrustedOrigins":     {Engine: eng, TrustedOrigins: []string{"x"}},
+		"TrustedProxies":     {Engine: eng, TrustedProxies: []netip.Prefix{{}}},
+		"ForwardedHeader":    {Engine: eng, ForwardedHeader: "X-Real-IP"},
+		"empty From":         {Engine: eng, RemoteUser: &authhttp.RemoteUser{Header: "X-Remote-User"}},
+		"the Header \"":      {Engine: eng, RemoteUser: &authhttp.RemoteUser{Header: "remote_user", From: any}},
+		"cannot be Cookie":   {Engine: eng, RemoteUser: &authhttp.RemoteUser{Header: "Cookie", From: any}},
+		"Exempt":             {Engine: eng, Exempt: []string{"GET  /x{"}},
+		"LoginURL":           {Engine: eng, LoginURL: "/a b"},
+		"LoginRedirect":      {Engine: eng, LoginRedirect: "/ü"},
+		"prefix in From is ": {Engine: eng, RemoteUser: &authhttp.RemoteUser{Header: "X-Remote-User", From: []netip.Prefix{{}}}},
 	} {
 		err := a.Check()
 		if err == nil || !strings.Contains(err.Error(), part) {

@@ -447,6 +447,9 @@ func vary(h http.Header, name string) {
 // private keeps an answer for one person out of caches that others share. What the handler
 // says beyond that stays.
 func private(h http.Header) {
+	// These go before Cache-Control where they are understood (RFC 9213).
+	delete(h, "Cdn-Cache-Control")
+	delete(h, "Surrogate-Control")
 	if len(h["Cache-Control"]) == 0 {
 		h["Cache-Control"] = noStore
 		return
