@@ -294,24 +294,32 @@ func (s *searching) through(p searchPhase, from []byte) (last []byte, more bool,
 func (s *searching) look(p searchPhase, c *indexed) error {
 	u := c.user
 	if u == nil {
-		body, ok, err := s.by.tx.get(bucketUser, userKey(c.id))
-		if err != nil || !ok {
-			return errors.Join(err, corruptIf(!ok, "an index names a user who is not there"))
+		var err error
+		if u, err = s.by.tx.userNames(c.id); err != nil {
+			return err
 		}
-		u = decodeUserNames(c.id, &body)
 	}
 	if ok, err := s.picks(p, u); err != nil || !ok {
 		return err
 	}
-	u, err := s.by.tx.user(c.id)
+	found, err := s.by.tx.user(c.id)
 	if err != nil {
 		return err
 	}
-	shown, err := s.by.shown(u)
+	shown, err := s.by.shown(found)
 	if err == nil {
 		s.page.Users = append(s.page.Users, shown)
 	}
 	return err
+}
+
+// userNames loads what a search goes by of a user whom an index names.
+func (tx *ReadTx) userNames(id UserID) (*userRecord, error) {
+	body, ok, err := tx.get(bucketUser, userKey(id))
+	if err != nil || !ok {
+		return nil, errors.Join(err, corruptIf(!ok, "an index names a user who is not there"))
+	}
+	return decodeUserNames(id, &body), nil
 }
 
 // decodeUserNames reads what a search goes by, and neither the password nor the last login.
@@ -444,12 +452,12 @@ func (s *searching) fewByName(from []byte) (_ iter.Seq2[indexed, error], few boo
 	}
 	var all []indexed
 	for _, id := range ids {
-		u, err := tx.user(id)
+		u, err := tx.userNames(id)
 		if err != nil {
 			return nil, false, err
 		}
 		if key := nameKey(tx.e.canonicalName(u.Username)); from == nil || bytes.Compare(key, from) > 0 {
-			all = append(all, indexed{key: key, id: id})
+			all = append(all, indexed{key: key, id: id, user: u})
 		}
 	}
 	slices.SortFunc(all, func(a, b indexed) int { return bytes.Compare(a.key, b.key) })

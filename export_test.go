@@ -66,7 +66,7 @@ func AdminRules() (all []AdminRule) {
 				limits = append(limits, l.text)
 			}
 		}
-		all = append(all, AdminRule{r.function, r.field, strings.Join(needs, " and "), strings.Join(limits, "; ")})
+		all = append(all, AdminRule{r.function, r.field, strings.Join(needs, ", and "), strings.Join(limits, "; ")})
 	}
 	return all
 }
