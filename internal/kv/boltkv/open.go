@@ -64,7 +64,7 @@ func Open(path string, o *Options) (_ *Store, err error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	handed = true
-	if err = s.attach(f.File); err != nil {
+	if err = s.attach(f.File, false); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if err = s.settleFound(); err != nil {
@@ -173,8 +173,8 @@ func lock(f *os.File, shared bool, timeout time.Duration) error {
 
 // attach makes bbolt use the locked file f, which it owns from here on: f is
 // closed if attach fails. The content is checked first, so far that bbolt
-// cannot lose its way.
-func (s *Store) attach(f *os.File) (err error) {
+// cannot lose its way, unless the caller has walked all of it.
+func (s *Store) attach(f *os.File, walked bool) (err error) {
 	taken := false
 	defer func() {
 		if err != nil && !taken {
@@ -191,8 +191,10 @@ func (s *Store) attach(f *os.File) (err error) {
 	}
 	// Without a freelist bbolt scans the whole file, in a goroutine where a
 	// panic could not be caught: nothing may be wrong with any page then.
-	if err := firstDefect(context.Background(), f, m, !m.synced()); err != nil {
-		return err
+	if !walked {
+		if err := firstDefect(context.Background(), f, m, !m.synced()); err != nil {
+			return err
+		}
 	}
 	metas, err := mapMetas(f, m.pageSize)
 	if err != nil {

@@ -121,10 +121,16 @@ func (w *walker) read(id uint64, whole func(flags uint16) bool) (page, bool) {
 		w.defect("page %d is out of range", id)
 		return page{}, false
 	}
-	head := make([]byte, pageHeader)
-	if !w.readAt(head, int64(id)*int64(w.m.pageSize)) {
+	// A deep walk wants nearly every page as a whole, and few have any following.
+	n := pageHeader
+	if w.deep {
+		n = w.m.pageSize
+	}
+	first := make([]byte, n)
+	if !w.readAt(first, int64(id)*int64(w.m.pageSize)) {
 		return page{}, false
 	}
+	head := first[:pageHeader:pageHeader]
 	p := page{
 		id:       order.Uint64(head),
 		flags:    order.Uint16(head[8:]),
@@ -147,8 +153,12 @@ func (w *walker) read(id uint64, whole func(flags uint16) bool) (page, bool) {
 		w.defect("page %d has %d following", id, p.overflow)
 		return page{}, false
 	}
-	p.data = make([]byte, size)
-	return p, w.readAt(p.data, int64(id)*int64(w.m.pageSize))
+	p.data = first
+	if len(first) == int(size) {
+		return p, true
+	}
+	p.data = append(make([]byte, 0, size), first...)[:size]
+	return p, w.readAt(p.data[len(first):], int64(id)*int64(w.m.pageSize)+int64(len(first)))
 }
 
 // readAt fills b; a file that ends too early is a defect, other errors end
