@@ -1,15 +1,23 @@
 package damagetest
 
 import (
+	"cmp"
 	"encoding/binary"
+	"flag"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
+
+	"github.com/latchbolt-go/latchbolt/internal/record"
 )
 
 const pageSize = 4096
 
 // A damage does something bad to a file and says what. It returns the file, which may be shorter.
 type damage func(rng *rand.Rand, file []byte) ([]byte, string)
+
+var onlyFlag = flag.String("only", "", "draw only damage whose `name` contains this")
 
 // damages are drawn by weight.
 var damages = []struct {
@@ -23,6 +31,7 @@ var damages = []struct {
 	{"a bit of the first two pages", 8, flipMeta},
 	{"a bit of a pointer", 8, flipPointer},
 	{"a pointer to another page", 8, movePointer},
+	{"a pointer to an old copy", 4, oldPointer},
 	{"cut short", 6, cut},
 	{"a page of zeros", 6, zero},
 	{"two pages in each other's place", 6, swapPages},
@@ -31,13 +40,18 @@ var damages = []struct {
 	{"some bytes", 8, garbage},
 }
 
-func draw(rng *rand.Rand) (string, damage) {
+func draw(rng *rand.Rand, only string) (string, damage) {
 	sum := 0
 	for _, d := range damages {
-		sum += d.weight
+		if strings.Contains(d.name, only) {
+			sum += d.weight
+		}
 	}
 	n := rng.IntN(sum)
 	for _, d := range damages {
+		if !strings.Contains(d.name, only) {
+			continue
+		}
 		if n -= d.weight; n < 0 {
 			return d.name, d.do
 		}
@@ -118,6 +132,90 @@ func movePointer(rng *rand.Rand, file []byte) ([]byte, string) {
 	was := binary.NativeEndian.Uint64(file[at:])
 	binary.NativeEndian.PutUint64(file[at:], uint64(page))
 	return file, fmt.Sprintf("the pointer at %d leads to page %d instead of %d", at, page, was)
+}
+
+// An oldCopy is a pointer and a page that could stand there by its keys and by the checksums in it: one that stood there once.
+type oldCopy struct{ at, was, old int }
+
+// oldCopies finds them all.
+func oldCopies(file []byte) (all []oldCopy) {
+	for bucket, branch := range branches(file) {
+		for i := range count(file, branch) {
+			at := branch*pageSize + 16 + 16*i
+			was := int(binary.NativeEndian.Uint64(file[at+8:]))
+			low, high := separator(file, branch, i), separator(file, branch, i+1)
+			for old := range len(file) / pageSize {
+				if old != was && flags(file, old) == 2 && isOf(file, old, bucket, low, high) {
+					all = append(all, oldCopy{at + 8, was, old})
+				}
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b oldCopy) int { return cmp.Or(a.at-b.at, a.old-b.old) })
+	return all
+}
+
+// branches returns the page of each bucket that is a branch.
+func branches(file []byte) map[string]int {
+	meta := 0
+	if binary.NativeEndian.Uint64(file[pageSize+64:]) > binary.NativeEndian.Uint64(file[64:]) {
+		meta = 1
+	}
+	root := int(binary.NativeEndian.Uint64(file[meta*pageSize+32:]))
+	leaves := []int{root}
+	if flags(file, root) == 1 {
+		leaves = nil
+		for i := range count(file, root) {
+			leaves = append(leaves, int(binary.NativeEndian.Uint64(file[root*pageSize+16+16*i+8:])))
+		}
+	}
+	all := make(map[string]int)
+	for _, leaf := range leaves {
+		for _, e := range elements(file, leaf) {
+			if page := int(binary.NativeEndian.Uint64(file[e.value:])); page != 0 && flags(file, page) == 1 {
+				all[string(file[e.key:e.value])] = page
+			}
+		}
+	}
+	return all
+}
+
+// isOf reports whether a leaf has been one of a bucket, with keys from low to below high.
+func isOf(file []byte, page int, bucket, low, high string) bool {
+	all := elements(file, page)
+	if len(all) == 0 || int(binary.NativeEndian.Uint64(file[page*pageSize:])) != page {
+		return false
+	}
+	for _, e := range all {
+		key := file[e.key:e.value]
+		if _, err := record.Open(bucket, key, file[e.value:e.end], 1); err != nil || string(key) < low || high != "" && string(key) >= high {
+			return false
+		}
+	}
+	return true
+}
+
+// oldPointer makes a branch lead to an old copy of what it should lead to. Everything about that is
+// in order but that it is not true any more.
+func oldPointer(rng *rand.Rand, file []byte) ([]byte, string) {
+	all := oldCopies(file)
+	if len(all) == 0 {
+		panic("there is no old copy of any page")
+	}
+	c := all[rng.IntN(len(all))]
+	binary.NativeEndian.PutUint64(file[c.at:], uint64(c.old))
+	return file, fmt.Sprintf("the pointer at %d leads to page %d instead of %d", c.at, c.old, c.was)
+}
+
+// separator returns the least key of what element i of a branch leads to, or "" if there is no such element.
+func separator(file []byte, page, i int) string {
+	at := page*pageSize + 16 + 16*i
+	if i >= count(file, page) || at+16 > (page+1)*pageSize {
+		return ""
+	}
+	from := at + int(binary.NativeEndian.Uint32(file[at:]))
+	to := from + int(binary.NativeEndian.Uint32(file[at+4:]))
+	return string(file[min(from, len(file)):min(max(from, to), len(file))])
 }
 
 func cut(rng *rand.Rand, file []byte) ([]byte, string) {

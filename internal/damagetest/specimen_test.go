@@ -1,6 +1,7 @@
 package damagetest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -93,6 +94,9 @@ func makeSpecimen(t testing.TB, dir string, rng *rand.Rand) *specimen {
 	must(t, copyFile(path, filepath.Join(dir, killedFile)))
 	must(t, e.Close())
 	must(t, os.Rename(path, filepath.Join(dir, closedFile)))
+	for _, name := range []string{closedFile, killedFile} {
+		must(t, crop(filepath.Join(dir, name)))
+	}
 	return s
 }
 
@@ -147,6 +151,18 @@ func copyFile(from, to string) error {
 		return err
 	}
 	return os.WriteFile(to, data, 0o600)
+}
+
+// crop cuts off the end of a file that was never used.
+func crop(path string) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	for len(bytes.Trim(data[len(data)-pageSize:], "\x00")) == 0 {
+		data = data[:len(data)-pageSize]
+	}
+	return os.WriteFile(path, data, 0o600)
 }
 
 // store and loadSpecimen pass a specimen to a child.
