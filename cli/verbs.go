@@ -5,5 +5,6 @@ func (t *tree) addVerbs() {
 	t.root.AddCommand(
 		t.initCommand(),
 		t.userCommand(),
+		t.salvageCommand(),
 	)
 }
