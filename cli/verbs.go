@@ -18,6 +18,7 @@ func (t *tree) addVerbs() {
 		t.completionCommand(),
 		t.manCommand(),
 		t.versionCommand(),
+		t.salvageCommand(),
 	)
 	t.addAccountVerbs()
 }

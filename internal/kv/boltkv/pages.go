@@ -241,6 +241,8 @@ func (w *walker) leaf(p page, root bool, depth int, low, high []byte) {
 // elements checks the pairs of a leaf page, which may be one inside a bucket's value.
 func (w *walker) elements(p page, root bool, depth int, low, high []byte) {
 	keys := make([][]byte, p.count)
+	// bbolt leaves no gap. A wrong number of elements, which would otherwise go unnoticed, makes one.
+	next := uint64(pageHeader + p.count*elementLen)
 	for i := range keys {
 		at := pageHeader + i*elementLen
 		if at+elementLen > len(p.data) {
@@ -262,6 +264,10 @@ func (w *walker) elements(p page, root bool, depth int, low, high []byte) {
 			return
 		}
 		value := p.data[start : start+vlen]
+		if start-klen != next {
+			w.defect("key %d of page %d does not stand right behind what comes before", i, p.id)
+		}
+		next = start + vlen
 		switch {
 		case root && flags == bucketFlag:
 			w.bucket(p, key, value, depth)
