@@ -333,9 +333,12 @@ func TestCVE_2020_15222(t *testing.T) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	set := 0
-	for i := range 16 {
-		b := s.browser()
-		want(t, "the link", b.get(link), 303)
+	browsers := make([]*browser, 16)
+	for i := range browsers {
+		browsers[i] = s.browser()
+		want(t, "the link", browsers[i].get(link), 303)
+	}
+	for i, b := range browsers {
 		wg.Go(func() {
 			password := fmt.Sprintf("a quite new password %d", i)
 			res := b.post("/accounts/password/reset/set/", "password1", password, "password2", password)
