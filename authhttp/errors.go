@@ -66,7 +66,7 @@ func retryAfter(status int) time.Duration {
 func (a *Auth) Fail(w http.ResponseWriter, r *http.Request, err error) {
 	a.ready()
 	status, wait := Status(err)
-	if status >= 500 {
+	if status >= 500 && r.Context().Err() == nil { // who went away did not fail
 		a.setup.log.Error("authhttp: a request failed", "method", r.Method, "path", r.URL.Path, "err", err)
 	}
 	a.fail(w, r, status, wait, "")

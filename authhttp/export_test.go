@@ -19,3 +19,6 @@ func (a *Auth) SafeNext(r *http.Request, next string) string {
 
 // HopAddr reads an element of a forwarded header.
 func HopAddr(elem string, rfc7239 bool) (netip.Addr, bool) { return hopAddr(elem, rfc7239) }
+
+// CodeTexts are the texts that stand in the code.
+func CodeTexts() []string { return codeTexts }

@@ -2,6 +2,7 @@ package authhttp_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/latchbolt-go/latchbolt"
@@ -216,3 +218,16 @@ func (s *site) commits() uint64 {
 }
 
 var errDisk = errors.New("input/output error")
+
+// A brokenStore fails to load while it is told so.
+type brokenStore struct {
+	latchbolt.SessionStore
+	fail atomic.Bool
+}
+
+func (s *brokenStore) Load(ctx context.Context, id latchbolt.SessionID) ([]byte, error) {
+	if s.fail.Load() {
+		return nil, errDisk
+	}
+	return s.SessionStore.Load(ctx, id)
+}

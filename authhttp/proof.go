@@ -119,17 +119,17 @@ type RemoteUser struct {
 
 func (u *RemoteUser) check() error {
 	if u.Header == "" || http.CanonicalHeaderKey(u.Header) != u.Header || strings.Contains(u.Header, "_") {
-		return fmt.Errorf("Header is %q; it has to be the name of a header in its usual form, such as X-Remote-User", u.Header)
+		return fmt.Errorf("the Header %q has to be the name of a header in its usual form, such as X-Remote-User", u.Header)
 	}
 	if slices.Contains([]string{"Cookie", "Host", "Authorization", "X-Forwarded-For", "Forwarded"}, u.Header) {
-		return fmt.Errorf("Header cannot be %s", u.Header)
+		return fmt.Errorf("the Header cannot be %s", u.Header)
 	}
 	if len(u.From) == 0 {
-		return errors.New("From is empty: everybody could be anybody")
+		return errors.New("empty From: everybody could be anybody")
 	}
 	for _, p := range u.From {
 		if !p.IsValid() {
-			return errors.New("From has a prefix that is not valid")
+			return errors.New("a prefix in From is not valid")
 		}
 	}
 	return nil

@@ -41,7 +41,8 @@ type request struct {
 	looked  bool       // the answer depends on who asks
 	source  source
 	schemes []string // challenges for a 401
-	broken  error    // no answer of the handler's may leave
+	broken  error    // no answer of the handler's may leave but an error of the server
+	late    error    // the same, after the header has left: nothing more may
 	loaded  bool     // id and err are valid
 	id      latchbolt.Identity
 	err     error
@@ -54,7 +55,7 @@ type request struct {
 	changes []func(*latchbolt.Values) error
 	expiry  *time.Duration // nil: as it is
 	cookie  cookieChange
-	session latchbolt.Session // for cookieSet
+	session *latchbolt.Session // for cookieSet
 }
 
 type source uint8
@@ -135,6 +136,9 @@ func (s *request) client() latchbolt.Client {
 func (s *request) breakOff(err error) error {
 	if s.broken == nil {
 		s.broken = err
+	}
+	if s.w.committed {
+		s.late = err
 	}
 	return err
 }

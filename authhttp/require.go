@@ -3,6 +3,8 @@ package authhttp
 import (
 	"errors"
 	"net/http"
+	"path"
+	"strings"
 
 	"github.com/latchbolt-go/latchbolt"
 )
@@ -185,12 +187,19 @@ func (*exemption) ServeHTTP(http.ResponseWriter, *http.Request) {}
 func (a *Auth) unlessExempt(next http.Handler) http.Handler {
 	behind := a.RequireLogin(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if h, _ := a.setup.exempt.Handler(r); isExemption(h) {
+		if h, _ := a.setup.exempt.Handler(r); isExemption(h) && plainPath(r.URL.Path) {
 			next.ServeHTTP(w, r)
 			return
 		}
 		behind.ServeHTTP(w, r)
 	})
+}
+
+// plainPath reports whether a decoded path means the same to every router: a ServeMux takes
+// an escaped dot for a name, others resolve it.
+func plainPath(p string) bool {
+	clean := path.Clean(p)
+	return (clean == p || clean+"/" == p) && !strings.Contains(p, `\\`)
 }
 
 func isExemption(h http.Handler) bool { _, ok := h.(*exemption); return ok }

@@ -234,7 +234,7 @@ func (s *request) took(p latchbolt.Session, err error) error {
 	if p.Token != s.token {
 		s.token, s.raw = p.Token, p.Token.Reveal()
 	}
-	s.session = p
+	s.session = &p
 	s.cookie = cookieSet
 	return nil
 }
@@ -418,6 +418,12 @@ func (s *request) setCookie() *http.Cookie {
 	return c
 }
 
+// Shared by all answers; see [header].
+var (
+	varyCookie = []string{"Cookie"}
+	noStore    = []string{"no-store"}
+)
+
 // vary makes caches tell answers apart by a header of the request.
 func vary(h http.Header, name string) {
 	for _, line := range h["Vary"] {
@@ -426,6 +432,10 @@ func vary(h http.Header, name string) {
 				return
 			}
 		}
+	}
+	if len(h["Vary"]) == 0 && name == "Cookie" {
+		h["Vary"] = varyCookie
+		return
 	}
 	if len(h["Vary"]) == 0 {
 		h.Set("Vary", name)
@@ -437,8 +447,11 @@ func vary(h http.Header, name string) {
 // private keeps an answer for one person out of caches that others share. What the handler
 // says beyond that stays.
 func private(h http.Header) {
+	// These go before Cache-Control where they are understood (RFC 9213).
+	delete(h, "Cdn-Cache-Control")
+	delete(h, "Surrogate-Control")
 	if len(h["Cache-Control"]) == 0 {
-		h.Set("Cache-Control", "no-store")
+		h["Cache-Control"] = noStore
 		return
 	}
 	var keep []string

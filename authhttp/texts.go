@@ -2,7 +2,11 @@ package authhttp
 
 import (
 	"fmt"
+	"io/fs"
+	"maps"
 	"net/http"
+	"regexp"
+	"slices"
 )
 
 // Texts are the words of the views in one language.
@@ -37,4 +41,62 @@ func (a *Auth) texts(r *http.Request) *Texts {
 		}
 	}
 	return &Texts{}
+}
+
+// EnglishTexts returns all texts that the views show, sorted, for who translates them. Messages about
+// values that were refused are the engine's; see [Texts].
+func EnglishTexts() []string {
+	texts := slices.Clone(codeTexts)
+	for status, words := range statusWords {
+		texts = append(texts, http.StatusText(status), words)
+	}
+	texts = slices.AppendSeq(texts, maps.Values(notices))
+	texts = slices.AppendSeq(texts, maps.Values(eventWords))
+	names, _ := fs.Glob(builtIn, "templates/*.html")
+	for _, name := range names {
+		data, _ := fs.ReadFile(builtIn, name)
+		for _, m := range textInTemplate.FindAllSubmatch(data, -1) {
+			texts = append(texts, string(m[1]))
+		}
+	}
+	slices.Sort(texts)
+	return slices.Compact(texts)
+}
+
+var textInTemplate = regexp.MustCompile(`\.T "([^"]+)"`)
+
+// codeTexts are the texts that stand in the code. A test makes sure that none is missing.
+var codeTexts = []string{
+	"%d minutes",
+	"%d seconds",
+	"%s on %s",
+	"1 second",
+	"Account",
+	"Change password",
+	"Confirm that it is you",
+	"Look at your mail",
+	"Please enter a correct user name and password. Both may be case-sensitive.",
+	"Please enter a new password.",
+	"Please enter an e-mail address.",
+	"Please prove again who you are.",
+	"Reset password",
+	"Set a new password",
+	"Set up",
+	"Sign in",
+	"Sign out",
+	"Signed out",
+	"Skip to content",
+	"That is not the code that the program printed.",
+	"That is not your password.",
+	"That is not your present password.",
+	"The two passwords are not the same.",
+	"This link is not good any more",
+	"This page is for browsers that are signed in.",
+	"This request did not come from a page of this site.",
+	"Too many failed attempts. Try again in %s.",
+	"Unknown device",
+	"You are signed in as %s.",
+	"Your account",
+	"Your password is changed",
+	"Your session ended before this was done. Please sign in again.",
 }

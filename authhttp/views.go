@@ -191,7 +191,7 @@ func (a *Auth) again(w http.ResponseWriter, r *http.Request, name string, p *pag
 		a.challenge(w, r)
 	case http.StatusTooManyRequests:
 		p.Wait = seconds(wait)
-		p.wrong("", "Too many failed attempts. Try again in %s.", p.T(waitText(wait)))
+		p.wrong("", "Too many failed attempts. Try again in %s.", waitText(p.texts, wait))
 		w.Header().Set("Retry-After", itoa(p.Wait))
 	default:
 		a.Fail(w, r, err)
@@ -200,8 +200,16 @@ func (a *Auth) again(w http.ResponseWriter, r *http.Request, name string, p *pag
 	a.show(w, r, status, name, p)
 }
 
-func waitText(d time.Duration) string {
-	return time.Duration(seconds(d) * int(time.Second)).String()
+// waitText says how long to wait, rounded up.
+func waitText(t *Texts, d time.Duration) string {
+	switch n := seconds(d); {
+	case n == 1:
+		return t.T("1 second")
+	case n <= 120:
+		return t.T("%d seconds", n)
+	default:
+		return t.T("%d minutes", (n+59)/60)
+	}
 }
 
 func (a *Auth) logoutPost(w http.ResponseWriter, r *http.Request) {

@@ -130,7 +130,7 @@ func (w *writer) hijack() (net.Conn, *bufio.ReadWriter, error) {
 func (w *writer) stopped() error {
 	w.s.mu.Lock()
 	defer w.s.mu.Unlock()
-	return w.s.broken
+	return w.s.late
 }
 
 // commit does, once, what has to be done before the header leaves, and reports whether the
