@@ -30,7 +30,8 @@ type LoadOptions struct {
 }
 
 // A DuplicateError says which user of a load has a name or an address that is taken. Of two in one load
-// it is the one with the higher identifier, which unless the caller chose them is the later one.
+// it is the one with the higher identifier, which unless the caller chose them is the later one. That holds also if the
+// other one is left out for another reason.
 // errors.Is(err, ErrExists) and errors.Is(err, ErrInvalid) hold for it.
 type DuplicateError struct {
 	Line   int64  // [Loader.Line] when the user was inserted
@@ -79,6 +80,7 @@ type Loader struct {
 
 	dropped []droppedUser // by identifier
 	fresh   []droppedUser // found since
+	inFile  bool          // the name before is in the file
 }
 
 // What is sorted, each class by the key that it has in its bucket. The order of the classes has no meaning.

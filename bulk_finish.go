@@ -29,14 +29,25 @@ func (l *Loader) finish(opts *LoadOptions) error {
 	if err := l.encoder.finish(l.batch); err != nil {
 		return err
 	}
+	if l.e.cfg.UniqueEmail {
+		// Who has no address is to have no name, and the other way round: look before anything is put.
+		if err := l.findTakenNames(); err != nil {
+			return err
+		}
+		if err := l.bulk.Merge(bucketUserEmail, l.emails(), nil); err != nil {
+			return fromStore(err)
+		}
+		l.sortDropped()
+	}
 	if err := l.bulk.Merge(bucketUserName, l.names(), l.nameTaken); err != nil {
 		return fromStore(err)
 	}
 	l.sortDropped()
-	if err := l.bulk.Merge(bucketUserEmail, l.emails(), nil); err != nil {
-		return fromStore(err)
+	if !l.e.cfg.UniqueEmail {
+		if err := l.bulk.Merge(bucketUserEmail, l.emails(), nil); err != nil {
+			return fromStore(err)
+		}
 	}
-	l.sortDropped()
 	if err := l.reportDropped(opts); err != nil {
 		return err
 	}
@@ -123,11 +134,14 @@ func (l *Loader) names() iter.Seq2[kv.Pair, error] {
 	return func(yield func(kv.Pair, error) bool) {
 		var prev []byte
 		for en, err := range l.sorted.Sorted(loadName) {
-			if err == nil && bytes.Equal(en.Key, prev) {
-				l.drop(keyUser(en.Value), false, false)
+			if err == nil && l.isDropped(keyUser(en.Value)) {
 				continue
 			}
-			prev = append(prev[:0], en.Key...)
+			if err == nil && bytes.Equal(en.Key, prev) {
+				l.drop(keyUser(en.Value), false, l.inFile)
+				continue
+			}
+			prev, l.inFile = append(prev[:0], en.Key...), false
 			if !yieldSealed(yield, bucketUserName, en.Key, err, func() *record.Builder { return idRecord(keyUser(en.Value)) }) {
 				return
 			}
@@ -139,9 +153,28 @@ func (l *Loader) names() iter.Seq2[kv.Pair, error] {
 func (l *Loader) nameTaken(p kv.Pair) error {
 	body, err := unseal(bucketUserName, p.Key, p.Value)
 	if err == nil {
+		l.inFile = true // which counts for those of the same name too that come next
 		l.drop(UserID(body.Uint64()), false, true)
 	}
 	return err
+}
+
+// findTakenNames finds out what a merge of the names would.
+func (l *Loader) findTakenNames() error {
+	for p, err := range l.names() {
+		if err != nil {
+			return err
+		}
+		taken, err := l.tx.has(bucketUserName, p.Key)
+		if err == nil && taken {
+			err = l.nameTaken(p)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	l.sortDropped()
+	return nil
 }
 
 // yieldSealed yields a record, or an error that stands for it.

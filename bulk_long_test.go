@@ -13,6 +13,9 @@ import (
 
 const bulkHash = "pbkdf2_sha256$870000$NaCl0123456789abcdefgh$JLgg96RkYmfpY4oRamdktA7Mco8w9WGxzxafx3XIWvo="
 
+// loadedAtOnce is how many users a load of TestLoadKilled has.
+const loadedAtOnce = 3000
+
 // loadUsers inserts users from to below to, each in a group of some.
 func loadUsers(l *latchbolt.Loader, from, to int, groups []latchbolt.GroupID) error {
 	h, err := latchbolt.ParsePasswordHash(bulkHash)

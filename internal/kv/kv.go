@@ -200,7 +200,7 @@ type Bulk interface {
 	Tx
 	// Merge puts pairs, whose keys must be ascending, into bucket b. Each bucket can be merged into once, and
 	// not be written to afterwards. Reads go on seeing the bucket as it was. A pair whose key
-	// is there already, before the update or by a Put, is given to taken and otherwise left out; the error of taken
+	// is there already, before the update or by a Put, is given to taken, before the next one is asked for, and otherwise left out; the error of taken
 	// ends the merge and should be passed on. If taken is nil, the pair takes the place of the old one.
 	Merge(b Bucket, pairs iter.Seq2[Pair, error], taken func(Pair) error) error
 }

@@ -29,7 +29,21 @@ const (
 // that it is not, or no longer, a store; [kv.ErrInsecure] that it is not a plain file of
 // ours; [kv.ErrLocked] that somebody has it open. No content of a file makes
 // Open panic.
-func Open(path string, o *Options) (_ *Store, err error) {
+func Open(path string, o *Options) (*Store, error) {
+	for range 100 {
+		s, err := open(path, o)
+		if !errors.Is(err, errMoved) {
+			return s, err
+		}
+	}
+	return nil, fmt.Errorf("%w: %s is another file again and again", kv.ErrReplaced, path)
+}
+
+// errMoved means that the path led to another file when the lock was had: whoever held
+// it compacted the file, or put another one in its place.
+var errMoved = errors.New("boltkv: the file has lost its name")
+
+func open(path string, o *Options) (_ *Store, err error) {
 	s, err := newStore(path, o)
 	if err != nil {
 		return nil, err
@@ -62,6 +76,9 @@ func Open(path string, o *Options) (_ *Store, err error) {
 	}
 	if err = lock(f.File, s.opt.ReadOnly, s.opt.LockTimeout); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if info, statErr := os.Lstat(path); statErr != nil || !os.SameFile(info, f.info) {
+		return nil, errors.Join(errMoved, statErr)
 	}
 	handed = true
 	if err = s.attach(f.File, false); err != nil {
