@@ -386,11 +386,12 @@ func (p *program) ask(e *latchbolt.Engine, fact string) string {
 	return text
 }
 
-// left returns what is in the folder besides the files of the script.
+// left returns what is in the folder besides the files of the script, and empty files whose removal failed.
 func left(dir string) (names []string, err error) {
 	entries, err := os.ReadDir(dir)
 	for _, e := range entries {
-		if n := e.Name(); n != "app.db" && n != "backup.db" {
+		info, infoErr := e.Info()
+		if n := e.Name(); n != "app.db" && n != "backup.db" && (infoErr != nil || info.Size() > 0) {
 			names = append(names, n)
 		}
 	}

@@ -84,7 +84,7 @@ func (s *Store) copyTo(ctx context.Context, f *os.File) error {
 	var size int64
 	err := s.bolt(ctx, func(tx *bolt.Tx) (err error) {
 		size, err = tx.WriteTo(ctxWriter{ctx, f})
-		return err
+		return systemError(err)
 	})
 	if err != nil {
 		return err

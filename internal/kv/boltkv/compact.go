@@ -140,7 +140,7 @@ func (s *Store) rewrite(ctx context.Context) (_ string, err error) {
 // copyInto is bbolt's Compact with its panics as errors.
 func (s *Store) copyInto(dst *bolt.DB) (err error) {
 	defer s.guard(&err)
-	return bolt.Compact(dst, s.db, compactBatch)
+	return systemError(bolt.Compact(dst, s.db, compactBatch))
 }
 
 // takeOver opens and locks the file temp and checks all of it.

@@ -10,8 +10,6 @@ import (
 	"strings"
 
 	bolt "go.etcd.io/bbolt"
-
-	"github.com/latchbolt-go/latchbolt/internal/kv"
 )
 
 // pageSize4K is the page size of new files on every machine, so that a file
@@ -159,10 +157,7 @@ func (s *Store) fill(f *os.File) (err error) {
 		}
 	}
 	if err := tx.Commit(); err != nil {
-		if isFull(err) {
-			return fmt.Errorf("%w: %w", kv.ErrFull, err)
-		}
-		return fmt.Errorf("boltkv: %w", err)
+		return fmt.Errorf("boltkv: %w", systemError(err))
 	}
 	return nil
 }

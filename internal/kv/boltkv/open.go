@@ -261,7 +261,7 @@ func openBolt(f *os.File, o *bolt.Options) (db *bolt.DB, err error) {
 	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
 		err = fmt.Errorf("%w: %w", kv.ErrCorrupt, err)
 	case err != nil:
-		err = fmt.Errorf("boltkv: %w", err)
+		err = fmt.Errorf("boltkv: %w", systemError(err))
 	}
 	return db, err
 }
