@@ -57,7 +57,7 @@ const cancelWait = 5 * time.Second
 // forward has the program run a command and does what it asks for meanwhile.
 func (t *tree) forward(ctx context.Context, c *client, cmd *cobra.Command, args []string) error {
 	defer c.close()
-	h := hello{Version: wireVersion, Args: t.commandLine(cmd, args), Place: *t.front.Place()}
+	h := hello{Version: wireVersion, Args: rawTexts(t.commandLine(cmd, args)), Place: *t.front.Place()}
 	if err := writeJSON(c.conn, frameHello, h); err != nil {
 		return fmt.Errorf("control connection: %w", err)
 	}

@@ -75,6 +75,9 @@ func (t *tree) permCheck() *cobra.Command {
 			if err := t.done(checkView{ok, *q}, "%s", yesNo(ok)); err != nil || ok {
 				return err
 			}
+			if defined(ctx, eng, q.Permission) != nil {
+				t.note("There is no permission %s.", clean(string(q.Permission)))
+			}
 			return errNo
 		}),
 	}

@@ -4,7 +4,6 @@ package cli_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -166,27 +165,7 @@ func (s *terminal) unseen(texts ...string) {
 const (
 	ctrlC = "\x03"
 	ctrlD = "\x04"
-
-	oldPassword = "correct horse battery staple"
-	newPassword = "quite another password"
 )
-
-// oneUser makes a file with the user ada.
-func oneUser(t *testing.T, path string) {
-	t.Helper()
-	cfg := config()
-	cfg.Create = true
-	eng, err := latchbolt.Open(path, cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := eng.CreateUser(context.Background(), &latchbolt.User{Username: "ada"}, oldPassword); err != nil {
-		t.Fatal(err)
-	}
-	if err := eng.Close(); err != nil {
-		t.Fatal(err)
-	}
-}
 
 func TestTerminalChangePassword(t *testing.T) {
 	onRoutes(t, config(), oneUser, func(t *testing.T, sh *shell) {

@@ -94,3 +94,25 @@ func (sh *shell) want(t *testing.T, code int, stdin string, args ...string) stri
 	}
 	return out
 }
+
+const (
+	oldPassword = "correct horse battery staple"
+	newPassword = "quite another password"
+)
+
+// oneUser makes a file with the user ada.
+func oneUser(t *testing.T, path string) {
+	t.Helper()
+	cfg := config()
+	cfg.Create = true
+	eng, err := latchbolt.Open(path, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := eng.CreateUser(context.Background(), &latchbolt.User{Username: "ada"}, oldPassword); err != nil {
+		t.Fatal(err)
+	}
+	if err := eng.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

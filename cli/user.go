@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -126,6 +127,11 @@ func (t *tree) userCreate() *cobra.Command {
 		u.Username = args[0]
 		if unusable {
 			return t.created(ctx, eng, &u, eng.InsertUser(ctx, &u, latchbolt.PasswordHash{}))
+		}
+		if !password.stdin { // before anybody is asked
+			if err := errors.Join(t.canPrompt(), checkNewName(ctx, eng, u.Username)); err != nil {
+				return err
+			}
 		}
 		secret, err := password.readNew(ctx, t, func(s string) error { return eng.ValidatePassword(s, &u) })
 		if err != nil {
