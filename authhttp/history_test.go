@@ -819,3 +819,47 @@ func TestCVE_2026_54092(t *testing.T) {
 	want(t, "the first login", <-done, 303)
 	want(t, "afterwards", s.browser().login("ada"), 303)
 }
+
+// TestCVE_2020_15223: a logout that could not be written is an error, and the session is refused all the same.
+func TestCVE_2020_15223(t *testing.T) {
+	store := &brokenStore{SessionStore: latchbolt.MemorySessions()}
+	s := newSite(t, nil, &latchbolt.Config{Sessions: store})
+	authtest.User(t, s.eng, "ada")
+	b := s.browser()
+	b.login("ada")
+	tok := b.token()
+	store.failDelete.Store(true)
+	res := b.post("/accounts/logout/")
+	want(t, "the logout", res, 503)
+	if len(b.cookies) != 0 || res.Header.Get("Clear-Site-Data") != "" {
+		t.Errorf("cookies %v, header %v", b.cookies, res.Header)
+	}
+	b.cookies[cookie] = tok.Reveal()
+	if got := body(b.get("/who")); got != "user=" {
+		t.Errorf("the session is good: %s", got)
+	}
+	store.failDelete.Store(false)
+}
+
+// TestCVE_2026_40884: nothing empty proves anybody; CVE-2025-27112, CVE-2020-36569.
+func TestCVE_2026_40884(t *testing.T) {
+	s := newSite(t, nil, &latchbolt.Config{Throttle: latchbolt.ThrottleConfig{Free: -1, SourceFree: -1}})
+	authtest.User(t, s.eng, "ada")
+	if err := s.eng.InsertUser(t.Context(), &latchbolt.User{Username: "none"}, latchbolt.PasswordHash{}); err != nil {
+		t.Fatal(err)
+	}
+	paths := passwordPaths(s)
+	nothing := []string{"", " ", "\x00", "0", "null"}
+	for _, name := range append([]string{"ada", "none"}, nothing...) {
+		for _, password := range nothing {
+			for path, try := range paths {
+				b := s.browser()
+				if res := try(b, name, password); res.StatusCode != 401 || len(b.cookies) != 0 {
+					t.Errorf("%s, %q, %q: got %d", path, name, password, res.StatusCode)
+				}
+			}
+		}
+	}
+	want(t, "no fields at all", s.browser().post("/accounts/login/"), 401)
+	want(t, "no password", s.browser().post("/accounts/login/", "username", "ada"), 401)
+}
