@@ -242,6 +242,15 @@ func TestHeadersAndMethods(t *testing.T) {
 			t.Errorf("HEAD %s has a body: %s", path, text)
 		}
 	}
+	for path, to := range map[string]string{"/accounts/login": "/accounts/login/", "/accounts/login?next=/a%20b": "/accounts/login/?next=/a%20b", "/accounts/confirm?next=%2F%2Fevil.com": "/accounts/confirm/?next=%2F%2Fevil.com"} {
+		if res := s.browser().get(path); res.StatusCode != 307 || res.Header.Get("Location") != to {
+			t.Errorf("%s: %d to %q", path, res.StatusCode, res.Header.Get("Location"))
+		}
+	}
+	for _, path := range []string{"/accounts/nothing", "/accounts/password", "/accounts/login/x", "/accounts/%2Fevil.com"} {
+		want(t, path, s.browser().get(path), 404)
+	}
+	want(t, "a link without its slash", s.browser().get("/accounts/password/reset/x"), 307)
 	page := body(s.browser().get("/accounts/login/"))
 	_, rest, _ := strings.Cut(page, `rel="stylesheet" href="`)
 	css, _, _ := strings.Cut(rest, `"`)

@@ -222,7 +222,15 @@ var errDisk = errors.New("input/output error")
 // A brokenStore fails to load while it is told so.
 type brokenStore struct {
 	latchbolt.SessionStore
-	fail atomic.Bool
+	fail       atomic.Bool
+	failDelete atomic.Bool
+}
+
+func (s *brokenStore) Delete(ctx context.Context, id latchbolt.SessionID) error {
+	if s.failDelete.Load() {
+		return errDisk
+	}
+	return s.SessionStore.Delete(ctx, id)
 }
 
 func (s *brokenStore) Load(ctx context.Context, id latchbolt.SessionID) ([]byte, error) {

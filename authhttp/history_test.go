@@ -56,23 +56,41 @@ func TestCVE_2013_1443(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, try := range passwordPaths(s) {
-		for _, n := range []int{latchbolt.MaxPassword + 1, 1 << 20, 64 << 20} {
-			if name == "basic" && n > 1<<20 {
-				continue // a server refuses such a header
-			}
-			before, start := s.units(), time.Now()
+		for _, n := range []int{latchbolt.MaxPassword + 1, 1 << 20} { // a server refuses longer headers
+			before := s.units()
 			res := try(s.browser(), "ada", strings.Repeat("x", n))
 			if got := s.units() - before; got != 0 || res.StatusCode < 400 {
 				t.Errorf("%s, %d bytes: %d units, status %d", name, n, got, res.StatusCode)
-			}
-			if d := time.Since(start); d > 5*time.Second {
-				t.Errorf("%s, %d bytes: took %v", name, n, d)
 			}
 		}
 		if res := try(s.browser(), "ada", long); res.StatusCode >= 400 {
 			t.Errorf("%s: 64 characters are refused: %d", name, res.StatusCode)
 		}
 	}
+	// Of 64 MiB no more is read than a form may have.
+	r := s.browser().request("POST", "/accounts/login/", url.Values{})
+	huge := &countingReader{left: 64 << 20}
+	r.Body, r.ContentLength = io.NopCloser(huge), 64<<20
+	before := s.units()
+	want(t, "64 MiB", s.browser().send(r), 413)
+	if huge.read > 1<<20 || s.units() != before {
+		t.Errorf("64 MiB: %d bytes were read, %d units", huge.read, s.units()-before)
+	}
+}
+
+// A countingReader has so many bytes.
+type countingReader struct{ left, read int }
+
+func (r *countingReader) Read(p []byte) (int, error) {
+	n := min(len(p), r.left)
+	if n == 0 {
+		return 0, io.EOF
+	}
+	for i := range p[:n] {
+		p[i] = 'x'
+	}
+	r.left, r.read = r.left-n, r.read+n
+	return n, nil
 }
 
 // TestCVE_2025_13473: every path costs the same for every class of users and answers the same; so do
@@ -800,4 +818,48 @@ func TestCVE_2026_54092(t *testing.T) {
 	h.end <- true
 	want(t, "the first login", <-done, 303)
 	want(t, "afterwards", s.browser().login("ada"), 303)
+}
+
+// TestCVE_2020_15223: a logout that could not be written is an error, and the session is refused all the same.
+func TestCVE_2020_15223(t *testing.T) {
+	store := &brokenStore{SessionStore: latchbolt.MemorySessions()}
+	s := newSite(t, nil, &latchbolt.Config{Sessions: store})
+	authtest.User(t, s.eng, "ada")
+	b := s.browser()
+	b.login("ada")
+	tok := b.token()
+	store.failDelete.Store(true)
+	res := b.post("/accounts/logout/")
+	want(t, "the logout", res, 503)
+	if len(b.cookies) != 0 || res.Header.Get("Clear-Site-Data") != "" {
+		t.Errorf("cookies %v, header %v", b.cookies, res.Header)
+	}
+	b.cookies[cookie] = tok.Reveal()
+	if got := body(b.get("/who")); got != "user=" {
+		t.Errorf("the session is good: %s", got)
+	}
+	store.failDelete.Store(false)
+}
+
+// TestCVE_2026_40884: nothing empty proves anybody; CVE-2025-27112, CVE-2020-36569.
+func TestCVE_2026_40884(t *testing.T) {
+	s := newSite(t, nil, &latchbolt.Config{Throttle: latchbolt.ThrottleConfig{Free: -1, SourceFree: -1}})
+	authtest.User(t, s.eng, "ada")
+	if err := s.eng.InsertUser(t.Context(), &latchbolt.User{Username: "none"}, latchbolt.PasswordHash{}); err != nil {
+		t.Fatal(err)
+	}
+	paths := passwordPaths(s)
+	nothing := []string{"", " ", "\x00", "0", "null"}
+	for _, name := range append([]string{"ada", "none"}, nothing...) {
+		for _, password := range nothing {
+			for path, try := range paths {
+				b := s.browser()
+				if res := try(b, name, password); res.StatusCode != 401 || len(b.cookies) != 0 {
+					t.Errorf("%s, %q, %q: got %d", path, name, password, res.StatusCode)
+				}
+			}
+		}
+	}
+	want(t, "no fields at all", s.browser().post("/accounts/login/"), 401)
+	want(t, "no password", s.browser().post("/accounts/login/", "username", "ada"), 401)
 }

@@ -317,3 +317,42 @@ func TestResetMailDoesNotPrint(t *testing.T) {
 		}
 	}
 }
+
+// TestCVE_2020_15222: of many who use one link at once, one sets the password.
+func TestCVE_2020_15222(t *testing.T) {
+	s := newSite(t, &authhttp.Auth{BaseURL: base}, nil)
+	u := authtest.User(t, s.eng, "ada")
+	tok, err := s.eng.ResetToken(t.Context(), u.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	link, err := s.auth.ResetURL(tok)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	set := 0
+	browsers := make([]*browser, 16)
+	for i := range browsers {
+		browsers[i] = s.browser()
+		want(t, "the link", browsers[i].get(link), 303)
+	}
+	for i, b := range browsers {
+		wg.Go(func() {
+			password := fmt.Sprintf("a quite new password %d", i)
+			res := b.post("/accounts/password/reset/set/", "password1", password, "password2", password)
+			mu.Lock()
+			defer mu.Unlock()
+			if res.StatusCode == 303 {
+				set++
+			} else if !strings.Contains(body(res), "not good any more") {
+				t.Errorf("got %d: %.200s", res.StatusCode, body(res))
+			}
+		})
+	}
+	wg.Wait()
+	if set != 1 {
+		t.Errorf("%d set the password", set)
+	}
+}
