@@ -186,3 +186,25 @@ func ExampleEngine_ResetPassword() {
 	// <nil>
 	// latchbolt: token is not valid
 }
+
+func ExampleEngine_As() {
+	ctx := context.Background()
+	eng, done := exampleEngine()
+	defer done()
+	eng.DefineAdmin(ctx)
+	clerk := &latchbolt.User{Username: "clerk", Staff: true}
+	eng.CreateUser(ctx, clerk, "correct horse battery staple")
+	ada := &latchbolt.User{Username: "ada"}
+	eng.CreateUser(ctx, ada, "correct horse battery staple")
+	eng.Grant(ctx, clerk.ID, "auth.change_user")
+	id, _ := eng.Authenticate(ctx, latchbolt.Password{Username: "clerk", Password: "correct horse battery staple"})
+
+	name, yes := "Lovelace", true
+	err := eng.As(id).UpdateUser(ctx, ada.ID, latchbolt.UserChange{LastName: &name})
+	fmt.Println(err)
+	err = eng.As(id).UpdateUser(ctx, ada.ID, latchbolt.UserChange{Superuser: &yes})
+	fmt.Println(err)
+	// Output:
+	// <nil>
+	// latchbolt: forbidden: only superusers may do this
+}

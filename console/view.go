@@ -324,6 +324,7 @@ func (v *view) fail(err error) {
 	case errors.Is(err, errNoPage):
 		status, words = http.StatusNotFound, "There is no such page."
 	case errors.Is(err, errBadRequest):
+		v.c.log.Warn("console: refused a request that no page sends", "method", v.r.Method, "path", v.r.URL.Path)
 		status, words = http.StatusBadRequest, "The address or the form says something that this page does not know."
 	case errors.Is(err, errMethod):
 		status, words = http.StatusMethodNotAllowed, "This address does not take such a request."
