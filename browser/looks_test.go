@@ -176,9 +176,18 @@ func (tb *tab) inspect(name, script string) {
 	if wide := evaluate[int](tb, `document.documentElement.scrollWidth`); wide > 360 {
 		tb.t.Errorf("%s is %d pixels wide on a phone of 360: %s", name, wide, evaluate[string](tb, `[...document.querySelectorAll("body *")].filter(e => e.getBoundingClientRect().right > 361).slice(0, 5).map(e => e.outerHTML.slice(0, 80)).join("\n")`))
 	}
+	if letters := evaluate[string](tb, columnsOfLetters); letters != "" {
+		tb.t.Errorf("%s has text on a phone that is broken after each letter: %s", name, letters)
+	}
 	tb.picture(name, "phone")
 	tb.look("light", 1200, 800)
 }
+
+// columnsOfLetters finds text that has next to no room beside it, and so is high and thin.
+const columnsOfLetters = `[...document.querySelectorAll("main *")].filter(e => {
+	const r = e.getBoundingClientRect(), s = getComputedStyle(e);
+	return !e.closest(".stack thead") && e.innerText?.trim().length > 8 && r.width > 1 && r.width < 40 && r.height > 8 * parseFloat(s.fontSize);
+}).map(e => e.outerHTML.slice(0, 120)).join("\n")`
 
 // inDocs are the pictures that the documents show.
 var inDocs = map[string]bool{"login-light": true, "board-light": true, "account-light": true, "account-phone": true, "console-light": true, "console-dark": true, "users-light": true, "user-permissions-light": true, "group-permissions-light": true}
@@ -216,13 +225,13 @@ func TestTheChecksFind(t *testing.T) {
 			w.Header().Set("Content-Security-Policy", "default-src 'self'")
 			w.Header().Set("Content-Type", "text/html; charset=utf-8")
 			fmt.Fprint(w, `<!DOCTYPE html><title>x</title><script>1</script><script src="/bad.js"></script><img src="/missing.png">`+
-				`<p style="color: #ccc">x</p><p id="grey">not to be read</p><link rel="stylesheet" href="/style.css"><div id="wide">x</div><b><i>x</b></i>`)
+				`<p style="color: #ccc">x</p><main><p id="thin">broken at each letter</p></main><p id="grey">not to be read</p><link rel="stylesheet" href="/style.css"><div id="wide">x</div><b><i>x</b></i>`)
 		case "/bad.js":
 			w.Header().Set("Content-Type", "text/javascript")
 			fmt.Fprint(w, `console.log("chatter"); undefined.x`)
 		case "/style.css":
 			w.Header().Set("Content-Type", "text/css")
-			fmt.Fprint(w, `#grey { color: #ddd } #wide { width: 500px }`)
+			fmt.Fprint(w, `#grey { color: #ddd } #wide { width: 500px } #thin { width: 1em; overflow-wrap: anywhere }`)
 		default:
 			http.NotFound(w, r)
 		}
@@ -257,5 +266,8 @@ func TestTheChecksFind(t *testing.T) {
 	tb.look("light", 360, 740)
 	if wide := evaluate[int](tb, `document.documentElement.scrollWidth`); wide <= 360 {
 		t.Errorf("a page that is 500 pixels wide is taken for %d", wide)
+	}
+	if letters := evaluate[string](tb, columnsOfLetters); !strings.Contains(letters, `id="thin"`) {
+		t.Errorf("a column of letters is not seen: %q", letters)
 	}
 }
