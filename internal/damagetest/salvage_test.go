@@ -178,6 +178,31 @@ func TestNewerMeta(t *testing.T) {
 	}
 }
 
+// TestFewerElements lets each leaf say that it has one element less: nobody may take the rest for all there was.
+func TestFewerElements(t *testing.T) {
+	spec := prepared(t)
+	whole, path := spec.read(t, closedFile), filepath.Join(scratch(t), "app.db")
+	noticed, leaves := 0, 0
+	free := freePages(whole)
+	for page := range len(whole) / pageSize {
+		n := count(whole, page)
+		if flags(whole, page) != 2 || n == 0 || free[page] {
+			continue
+		}
+		leaves++
+		data := bytes.Clone(whole)
+		binary.NativeEndian.PutUint16(data[page*pageSize+10:], uint16(n-1))
+		must(t, os.WriteFile(path, data, 0o600))
+		for range latchbolt.VerifyFile(t.Context(), path) {
+			noticed++
+			break
+		}
+	}
+	if noticed != leaves || leaves < 20 {
+		t.Errorf("%d of %d were noticed", noticed, leaves)
+	}
+}
+
 // TestSalvageRefuses tests what Salvage does not do.
 func TestSalvageRefuses(t *testing.T) {
 	spec := prepared(t)
