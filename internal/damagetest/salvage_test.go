@@ -2,6 +2,7 @@ package damagetest
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"io/fs"
@@ -231,6 +232,14 @@ func TestSalvageRefuses(t *testing.T) {
 	}
 	if _, err := latchbolt.Salvage(t.Context(), filepath.Join(dir, "none.db"), dst, opts); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no file: %v", err)
+	}
+	done, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := latchbolt.Salvage(done, filepath.Join(spec.Dir, closedFile), filepath.Join(dir, "other.db"), opts); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	if _, err := os.Lstat(filepath.Join(dir, "other.db")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a failed salvage left a file: %v", err)
 	}
 	if names, err := filepath.Glob(filepath.Join(dir, ".*")); len(names) > 0 || err != nil {
 		t.Errorf("left behind: %v, %v", names, err)
