@@ -2,6 +2,7 @@ package damagetest
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"io/fs"
@@ -178,6 +179,31 @@ func TestNewerMeta(t *testing.T) {
 	}
 }
 
+// TestFewerElements lets each leaf say that it has one element less: nobody may take the rest for all there was.
+func TestFewerElements(t *testing.T) {
+	spec := prepared(t)
+	whole, path := spec.read(t, closedFile), filepath.Join(scratch(t), "app.db")
+	noticed, leaves := 0, 0
+	free := freePages(whole)
+	for page := range len(whole) / pageSize {
+		n := count(whole, page)
+		if flags(whole, page) != 2 || n == 0 || free[page] {
+			continue
+		}
+		leaves++
+		data := bytes.Clone(whole)
+		binary.NativeEndian.PutUint16(data[page*pageSize+10:], uint16(n-1))
+		must(t, os.WriteFile(path, data, 0o600))
+		for range latchbolt.VerifyFile(t.Context(), path) {
+			noticed++
+			break
+		}
+	}
+	if noticed != leaves || leaves < 20 {
+		t.Errorf("%d of %d were noticed", noticed, leaves)
+	}
+}
+
 // TestSalvageRefuses tests what Salvage does not do.
 func TestSalvageRefuses(t *testing.T) {
 	spec := prepared(t)
@@ -206,6 +232,14 @@ func TestSalvageRefuses(t *testing.T) {
 	}
 	if _, err := latchbolt.Salvage(t.Context(), filepath.Join(dir, "none.db"), dst, opts); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no file: %v", err)
+	}
+	done, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := latchbolt.Salvage(done, filepath.Join(spec.Dir, closedFile), filepath.Join(dir, "other.db"), opts); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	if _, err := os.Lstat(filepath.Join(dir, "other.db")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a failed salvage left a file: %v", err)
 	}
 	if names, err := filepath.Glob(filepath.Join(dir, ".*")); len(names) > 0 || err != nil {
 		t.Errorf("left behind: %v, %v", names, err)
