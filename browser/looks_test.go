@@ -139,6 +139,9 @@ func TestLooks(t *testing.T) {
 	windows := make(map[string]*tab)
 	pages := append([]shot{{"setup", "", func(tb *tab) { tb.visit(fresh.open) }}}, everyPage...)
 	for _, s := range pages {
+		if *docShots && !inDocs[s.name+"-light"] {
+			continue // only pictures are wanted
+		}
 		tb := windows[s.who]
 		if tb == nil {
 			tb = newTab(t, p.base)
@@ -192,29 +195,32 @@ const columnsOfLetters = `[...document.querySelectorAll("main *")].filter(e => {
 // inDocs are the pictures that the documents show.
 var inDocs = map[string]bool{"login-light": true, "board-light": true, "account-light": true, "account-phone": true, "console-light": true, "console-dark": true, "users-light": true, "user-permissions-light": true, "group-permissions-light": true}
 
-// picture writes what is shown into the folder for pictures, if one was asked for.
+// picture writes what is shown: all of the page into the folder for pictures, and what fits the window into the documents.
 func (tb *tab) picture(name, look string) {
 	tb.t.Helper()
 	name += "-" + look
-	whole := *shots != ""
-	if !whole && !(*docShots && inDocs[name]) {
-		return
+	if *shots != "" {
+		tb.write(*shots, name, true)
 	}
-	r := call(tb, page.CaptureScreenshot, page.CaptureScreenshotParams{Format: page.CaptureScreenshotFormatPng, CaptureBeyondViewport: &whole})
-	dir := *shots
-	if !whole {
-		dir = filepath.Join("..", "docs", "img")
+	if *docShots && inDocs[name] {
 		const limit = 150 << 10
-		if len(r.Data) > limit {
-			tb.t.Errorf("the picture %s has %d bytes; at most %d", name, len(r.Data), limit)
+		if n := tb.write(filepath.Join("..", "docs", "img"), name, false); n > limit {
+			tb.t.Errorf("the picture %s has %d bytes; at most %d", name, n, limit)
 		}
 	}
+}
+
+// write takes a picture and returns its size in bytes.
+func (tb *tab) write(dir, name string, whole bool) int {
+	tb.t.Helper()
+	r := call(tb, page.CaptureScreenshot, page.CaptureScreenshotParams{Format: page.CaptureScreenshotFormatPng, CaptureBeyondViewport: &whole})
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		tb.t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, name+".png"), r.Data, 0o644); err != nil {
 		tb.t.Fatal(err)
 	}
+	return len(r.Data)
 }
 
 // TestTheChecksFind shows a page that does everything wrong to the checks of the other tests.
