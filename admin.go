@@ -49,8 +49,7 @@ func (e *Engine) Stats() (Stats, error) {
 // The copy is verified, durable and of mode 0600 when Backup returns. An existing file is
 // replaced only if replace is set.
 //
-// What was revoked after a backup comes back if the backup is put in place of the
-// file: see docs/SECURITY.md on restoring.
+// A backup is put in place of a file by [Restore]; see docs/SECURITY.md on what comes back with it.
 func (e *Engine) Backup(ctx context.Context, path string, replace bool) error {
 	b, ok := e.store.(kv.Backuper)
 	if !ok {

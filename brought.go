@@ -118,24 +118,27 @@ const maxBackendName = 64
 // what could not be stored or used: an empty or over-long name, over-long texts, NUL characters and what is
 // not UTF-8. Such a name stays as it is until it is changed.
 func (tx *Tx) InsertBroughtUser(u *User, h PasswordHash) error {
-	return tx.insertUser(u, h, func(u *User) error {
-		var errs FieldErrors
-		name, err := NormalizeUsername(u.Username)
-		errs = errs.add(err)
-		if err == nil && name == "" {
-			errs = append(errs, &FieldError{Field: "username", Code: "blank", Msg: msgBlank})
-		}
-		errs = errs.add(checkText("username", name, maxForeignName))
-		errs = errs.add(checkText("email", u.Email, maxEmail))
-		errs = errs.add(checkText("first_name", u.FirstName, 150))
-		errs = errs.add(checkText("last_name", u.LastName, 150))
-		if len(errs) > 0 {
-			return errs
-		}
-		u.Username = name
-		u.DateJoined = u.DateJoined.UTC().Truncate(time.Microsecond)
-		return nil
-	})
+	return tx.insertUser(u, h, normalizeBrought)
+}
+
+// normalizeBrought is normalizeUser for users of another system.
+func normalizeBrought(u *User) error {
+	var errs FieldErrors
+	name, err := NormalizeUsername(u.Username)
+	errs = errs.add(err)
+	if err == nil && name == "" {
+		errs = append(errs, &FieldError{Field: "username", Code: "blank", Msg: msgBlank})
+	}
+	errs = errs.add(checkText("username", name, maxForeignName))
+	errs = errs.add(checkText("email", u.Email, maxEmail))
+	errs = errs.add(checkText("first_name", u.FirstName, 150))
+	errs = errs.add(checkText("last_name", u.LastName, 150))
+	if len(errs) > 0 {
+		return errs
+	}
+	u.Username = name
+	u.DateJoined = u.DateJoined.UTC().Truncate(time.Microsecond)
+	return nil
 }
 
 // maxForeignName is the longest user name in form NFKC that can be stored: one character becomes 18 at most.

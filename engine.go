@@ -182,9 +182,22 @@ func (e *Engine) start() error {
 	return e.startBackground()
 }
 
-// readMeta reads the settings of the file, how far its clock had come, and how
+// readMeta reads the settings of the file, how many sessions are not merged, and how
 // dear its hashes are.
 func (e *Engine) readMeta(tx *ReadTx) error {
+	if err := e.readSettings(tx); err != nil {
+		return err
+	}
+	news, err := tx.keys(bucketSessionNew, nil, nil, mergeEvery)
+	if err != nil {
+		return err
+	}
+	e.newSessions.Store(int64(len(news)))
+	return e.costs.read(tx, e)
+}
+
+// readSettings reads the settings of the file, and how far its clock had come.
+func (e *Engine) readSettings(tx *ReadTx) error {
 	v, err := tx.r.Get(bucketMeta, keyFormat)
 	if err != nil {
 		return fromStore(err)
@@ -204,12 +217,7 @@ func (e *Engine) readMeta(tx *ReadTx) error {
 	}
 	e.clock.notBefore(last)
 	e.lastAudit.Store(last.UnixNano())
-	news, err := tx.keys(bucketSessionNew, nil, nil, mergeEvery)
-	if err != nil {
-		return err
-	}
-	e.newSessions.Store(int64(len(news)))
-	return e.costs.read(tx, e)
+	return nil
 }
 
 func corruptIf(bad bool, what string) error {
@@ -357,8 +365,13 @@ func (e *Engine) update(ctx context.Context, fn func(*Tx) error) error {
 		return nil
 	})
 	done = true
+	return e.finish(&fx, fenced, rev, err)
+}
+
+// finish does what remains after an update of the store, whose outcome is err.
+func (e *Engine) finish(fx *effects, fenced bool, rev kv.Rev, err error) error {
 	if fenced {
-		e.cache.settle(&fx, rev, err)
+		e.cache.settle(fx, rev, err)
 	}
 	if err != nil {
 		if isUnknown(err) {

@@ -158,10 +158,14 @@ func (tx *Tx) enter(u *userRecord, g GroupID) error {
 		return err
 	}
 	if len(u.Groups) == maxGroups {
-		return &FieldError{Field: "groups", Code: "max_length", Msg: fmt.Sprintf("A user cannot be in more than %d groups.", maxGroups)}
+		return errTooManyGroups()
 	}
 	u.Groups = slices.Insert(u.Groups, i, g)
 	return tx.mark(bucketMember, memberKey(g, u.ID))
+}
+
+func errTooManyGroups() error {
+	return &FieldError{Field: "groups", Code: "max_length", Msg: fmt.Sprintf("A user cannot be in more than %d groups.", maxGroups)}
 }
 
 // AddToGroup makes a user a member of groups. Being one already is no error.

@@ -19,8 +19,8 @@ type PasswordHash struct {
 
 // ParsePasswordHash takes over a hash that was made elsewhere. It reads what
 // Django writes: pbkdf2_sha256, pbkdf2_sha1, argon2, bcrypt_sha256, bcrypt,
-// scrypt and md5; and besides PHC strings of argon2id and argon2i, bcrypt without prefix
-// ($2a$, $2b$, $2y$), SHA-crypt ($5$, $6$), MD5-crypt ($1$, $apr1$) and, if
+// scrypt and md5; and besides PHC strings of argon2id, argon2i, scrypt ($scrypt$ln=…,r=…,p=…$) and PBKDF2
+// ($pbkdf2-sha256$…, -sha512, -sha1, also as passlib writes them), bcrypt without prefix ($2a$, $2b$, $2y$), SHA-crypt ($5$, $6$), MD5-crypt ($1$, $apr1$) and, if
 // [Config].LegacyHashes is set, the forms of Django before 5.1 (salted SHA-1, unsalted
 // MD5 and SHA-1) and {SHA} and {SSHA}.
 //

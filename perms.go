@@ -199,14 +199,23 @@ func (tx *Tx) deletePermission(id PermissionID) error {
 // objects named. Having it already is no error. The permission must have been
 // defined; where several share the name, the one defined first is granted.
 func (tx *Tx) Grant(s Subject, p Perm, objects ...Object) error {
-	ids, err := tx.permIDs(p)
+	id, err := tx.firstPerm(p)
 	if err != nil {
 		return err
 	}
-	if len(ids) == 0 {
-		return notFound("permission", string(p))
+	return tx.GrantID(s, id, objects...)
+}
+
+// firstPerm returns the permission of a name that was defined first.
+func (tx *ReadTx) firstPerm(p Perm) (PermissionID, error) {
+	ids, err := tx.permIDs(p)
+	if err != nil {
+		return 0, err
 	}
-	return tx.GrantID(s, ids[0], objects...)
+	if len(ids) == 0 {
+		return 0, notFound("permission", string(p))
+	}
+	return ids[0], nil
 }
 
 // GrantID is Grant for one permission of several that share a name.
@@ -218,8 +227,8 @@ func (tx *Tx) GrantID(s Subject, p PermissionID, objects ...Object) error {
 		return err
 	}
 	for _, o := range orAll(objects) {
-		if len(o) > maxObject {
-			return &FieldError{Field: "object", Code: "max_length", Msg: fmt.Sprintf("The name of an object has at most %d bytes.", maxObject)}
+		if err := checkObject(o); err != nil {
+			return err
 		}
 		if err := tx.mark(bucketGrant, grantKey(s, p, o)); err != nil {
 			return err
@@ -229,6 +238,13 @@ func (tx *Tx) GrantID(s Subject, p PermissionID, objects ...Object) error {
 		}
 	}
 	tx.touchSubject(s)
+	return nil
+}
+
+func checkObject(o Object) error {
+	if len(o) > maxObject {
+		return &FieldError{Field: "object", Code: "max_length", Msg: fmt.Sprintf("The name of an object has at most %d bytes.", maxObject)}
+	}
 	return nil
 }
 

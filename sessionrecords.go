@@ -302,22 +302,30 @@ func (tx *ReadTx) living(t *Token) (selector, *sessionRecord, error) {
 	if err != nil {
 		return sel, nil, err
 	}
+	if err := tx.alive(sel, s); err != nil {
+		return sel, nil, err
+	}
+	return sel, s, nil
+}
+
+// alive returns [ErrNoSession] for a session that is over, or that its user may no longer use, and for none.
+func (tx *ReadTx) alive(sel selector, s *sessionRecord) error {
 	if s == nil || tx.over(sel, s) {
-		return sel, nil, ErrNoSession
+		return ErrNoSession
 	}
 	if s.user == 0 {
-		return sel, s, nil
+		return nil
 	}
 	u, err := tx.user(s.user)
 	if err != nil && !errors.Is(err, ErrNotFound) {
-		return sel, nil, err
+		return err
 	}
 	b := tx.e.backendNumber(s.backend)
 	if err != nil || b < 0 || u.generation != s.generation ||
 		(u.Inactive || tx.denied(u.ID).inactive) && !allowsInactive(tx.e.backends[b]) {
-		return sel, nil, ErrNoSession
+		return ErrNoSession
 	}
-	return sel, s, nil
+	return nil
 }
 
 // rotateSession moves a session to a new token.

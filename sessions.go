@@ -226,6 +226,27 @@ func (e *Engine) Session(ctx context.Context, t Token) (p Session, err error) {
 	return p, err
 }
 
+// SessionByID returns what is known of a living session, by the identifier that the list shows. Its
+// Token is zero. The error is [ErrNoSession] if there is none.
+func (e *Engine) SessionByID(ctx context.Context, id SessionID) (p Session, err error) {
+	if e.vault != nil {
+		return e.vault.byID(ctx, id)
+	}
+	err = e.view(ctx, func(tx *ReadTx) error {
+		sel := selector(id)
+		s, err := tx.sessionBySelector(sel)
+		if err != nil {
+			return err
+		}
+		if err := tx.alive(sel, s); err != nil {
+			return err
+		}
+		p = s.public(sel)
+		return nil
+	})
+	return p, err
+}
+
 // Fresh reports whether the user of a living session was proved within
 // Config.FreshFor. Ask before sensitive actions; if it is not, let the user
 // give the password again and call [Engine.Login] with the token as Previous.

@@ -19,7 +19,8 @@ import (
 //	                                file  memory  folder   sealed
 //	survives a restart              yes   no      yes      yes
 //	is part of backups of the file  yes   no      no       no
-//	Sessions, NameSession           yes   yes     yes (1)  no
+//	Sessions, SessionByID,
+//	  NameSession                   yes   yes     yes (1)  no
 //	EndSession, EndOtherSessions    yes   yes     yes      no
 //	EndSessions                     yes   yes     yes      yes
 //	a token that was replaced or
@@ -84,6 +85,7 @@ type sessionVault interface {
 	name(context.Context, SessionID, string) error
 	logout(context.Context, *Token) (UserID, error)
 	list(context.Context, UserID) ([]Session, error)
+	byID(context.Context, SessionID) (Session, error)
 	end(context.Context, SessionID) error
 	endAll(context.Context, UserID)
 	endOthers(context.Context, *Token) error

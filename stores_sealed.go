@@ -284,6 +284,10 @@ func (v *sealedVault) logout(ctx context.Context, t *Token) (UserID, error) {
 
 func (v *sealedVault) list(context.Context, UserID) ([]Session, error) { return nil, ErrUnsupported }
 
+func (v *sealedVault) byID(context.Context, SessionID) (Session, error) {
+	return Session{}, ErrUnsupported
+}
+
 func (v *sealedVault) end(context.Context, SessionID) error { return ErrUnsupported }
 
 // endAll has nothing to remove: the user's new generation made all sessions void.

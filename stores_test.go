@@ -497,8 +497,11 @@ func testStoreSingle(t *testing.T, c storeCase) {
 		want(t, "EndSession", eng.EndSession(ctx, all[0].ID), latchbolt.ErrUnsupported)
 		want(t, "EndOtherSessions", eng.EndOtherSessions(ctx, all[0].Token), latchbolt.ErrUnsupported)
 		want(t, "NameSession", eng.NameSession(ctx, all[0].ID, "x"), latchbolt.ErrUnsupported)
+		_, err = eng.SessionByID(ctx, all[0].ID)
+		want(t, "SessionByID", err, latchbolt.ErrUnsupported)
 		return
 	}
+	testSessionByID(t, eng)
 	must(t, "NameSession", eng.NameSession(ctx, all[0].ID, "device new"))
 	if s, err := eng.Session(ctx, all[0].Token); err != nil || s.Name != "device new" {
 		t.Errorf("renamed to %q, %v", s.Name, err)
@@ -522,6 +525,44 @@ func testStoreSingle(t *testing.T, c storeCase) {
 	for _, err := range eng.Sessions(ctx, 999) {
 		want(t, "sessions of nobody", err, latchbolt.ErrNotFound)
 	}
+}
+
+// testSessionByID looks a session up by its identifier, for as long as it lives.
+func testSessionByID(t *testing.T, eng *latchbolt.Engine) {
+	t.Helper()
+	ctx := t.Context()
+	addUser(t, eng, "joan")
+	byID := func(what string, s *latchbolt.Session, lives bool) {
+		t.Helper()
+		got, err := eng.SessionByID(ctx, s.ID)
+		if !lives {
+			want(t, what, err, latchbolt.ErrNoSession)
+			return
+		}
+		must(t, what, err)
+		full, err := eng.Session(ctx, s.Token)
+		must(t, what, err)
+		full.Token = latchbolt.Token{}
+		if got != full {
+			t.Errorf("%s: got %+v, want %+v", what, got, full)
+		}
+	}
+	s := logIn(t, eng, "joan", latchbolt.LoginOptions{Name: "phone"})
+	byID("of a user", &s, true)
+	must(t, "EndSession", eng.EndSession(ctx, s.ID))
+	byID("one that ended", &s, false)
+	byID("nothing", &latchbolt.Session{ID: latchbolt.SessionID{1}}, false)
+	anonymous, err := eng.NewSession(ctx, latchbolt.LoginOptions{})
+	must(t, "NewSession", err)
+	byID("of nobody", &anonymous, true)
+	s = logIn(t, eng, "joan", latchbolt.LoginOptions{})
+	must(t, "EndSessions", eng.EndSessions(ctx, s.User))
+	byID("after the end of all", &s, false)
+	s = logIn(t, eng, "joan", latchbolt.LoginOptions{})
+	must(t, "deactivating", eng.UpdateUser(ctx, s.User, set(deactivated)))
+	byID("of an inactive user", &s, false)
+	must(t, "DeleteUser", eng.DeleteUser(ctx, s.User))
+	byID("of a deleted user", &s, false)
 }
 
 func testStoreLimit(t *testing.T, c storeCase) {

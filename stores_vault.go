@@ -209,6 +209,20 @@ func (v *storeVault) session(ctx context.Context, t *Token) (Session, error) {
 	return h.shown(*t), nil
 }
 
+func (v *storeVault) byID(ctx context.Context, id SessionID) (Session, error) {
+	h, err := v.load(ctx, selector(id))
+	if err != nil {
+		return Session{}, err
+	}
+	if h == nil {
+		return Session{}, ErrNoSession
+	}
+	if _, err := v.e.admitted(ctx, h); err != nil {
+		return Session{}, err
+	}
+	return h.shown(Token{}), nil
+}
+
 func (v *storeVault) login(ctx context.Context, id Identity, o *LoginOptions, s *sessionRecord) (Session, error) {
 	if err := v.index.build(ctx, v); err != nil {
 		return Session{}, err

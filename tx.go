@@ -219,11 +219,9 @@ func takeID[ID ~uint64 | ~uint32](tx *Tx, want ID, counter func(*idsRecord) *ID,
 			err = exists(kind, fmt.Sprint(id))
 		}
 		return 0, err
-	} else if id <= *counter(tx.fx.idsBefore) {
-		return 0, fmt.Errorf("%w: identifier %d of a %s was given out before and is not given again", ErrConflict, id, kind)
 	}
-	if id == 0 || id > ^ID(0)>>1 {
-		return 0, &FieldError{Field: "id", Code: "invalid", Msg: fmt.Sprintf("The identifier %d of a %s is out of range.", id, kind)}
+	if err := checkID(id, *counter(tx.fx.idsBefore), kind); err != nil {
+		return 0, err
 	}
 	if id > *last {
 		*last = id
@@ -232,6 +230,17 @@ func takeID[ID ~uint64 | ~uint32](tx *Tx, want ID, counter func(*idsRecord) *ID,
 		}
 	}
 	return id, nil
+}
+
+// checkID tells whether an identifier may be given out, the last one before being given.
+func checkID[ID ~uint64 | ~uint32](id, before ID, kind string) error {
+	switch {
+	case id == 0 || id > ^ID(0)>>1:
+		return &FieldError{Field: "id", Code: "invalid", Msg: fmt.Sprintf("The identifier %d of a %s is out of range.", id, kind)}
+	case id <= before:
+		return fmt.Errorf("%w: identifier %d of a %s was given out before and is not given again", ErrConflict, id, kind)
+	}
+	return nil
 }
 
 func keyUser(k []byte) UserID   { return UserID(binary.BigEndian.Uint64(k)) }

@@ -240,28 +240,23 @@ func (tx *Tx) InsertUser(u *User, h PasswordHash) error {
 }
 
 func (tx *Tx) insertUser(u *User, h PasswordHash, normalize func(*User) error) error {
-	n := *u
-	if err := normalize(&n); err != nil {
-		return err
-	}
-	if n.DateJoined.IsZero() {
-		n.DateJoined = tx.now
-	}
-	n.DateJoined, n.LastLogin = asStored(n.DateJoined), asStored(n.LastLogin)
-	if err := tx.checkFree(&n, nil); err != nil {
-		return err
-	}
-	id, err := takeID(tx, n.ID, func(i *idsRecord) *UserID { return &i.user }, bucketUser, userKey, "user")
+	r, err := newUserRecord(u, h, tx.now, normalize)
 	if err != nil {
 		return err
 	}
-	groups := n.Groups
-	n.ID, n.Groups = id, nil
-	r := &userRecord{User: n, hash: h, generation: 1}
+	if err := tx.checkFree(&r.User, nil); err != nil {
+		return err
+	}
+	id, err := takeID(tx, r.ID, func(i *idsRecord) *UserID { return &i.user }, bucketUser, userKey, "user")
+	if err != nil {
+		return err
+	}
+	groups := r.Groups
+	r.ID, r.Groups = id, nil
 	if err := tx.indexUser(nil, r); err != nil {
 		return err
 	}
-	if err := tx.putLogin(id, n.LastLogin); err != nil {
+	if err := tx.putLogin(id, r.LastLogin); err != nil {
 		return err
 	}
 	for _, g := range groups {
@@ -273,6 +268,20 @@ func (tx *Tx) insertUser(u *User, h PasswordHash, normalize func(*User) error) e
 	r.Password = h.Info()
 	*u = r.User
 	return tx.putUser(r)
+}
+
+// newUserRecord returns what is to be stored of a new user, all but the identifier and
+// the groups, which are those that u asks for.
+func newUserRecord(u *User, h PasswordHash, now time.Time, normalize func(*User) error) (*userRecord, error) {
+	r := &userRecord{User: *u, hash: h, generation: 1}
+	if err := normalize(&r.User); err != nil {
+		return nil, err
+	}
+	if r.DateJoined.IsZero() {
+		r.DateJoined = now
+	}
+	r.DateJoined, r.LastLogin = asStored(r.DateJoined), asStored(r.LastLogin)
+	return r, nil
 }
 
 // checkFree makes sure that the name of u, and its address if addresses are to
@@ -319,21 +328,8 @@ func (tx *Tx) putLogin(id UserID, at time.Time) error {
 
 // indexUser makes the indexes follow from old to u; either may be nil for none.
 func (tx *Tx) indexUser(old, u *userRecord) error {
-	keys := func(r *userRecord) (name, email, super []byte) {
-		if r == nil {
-			return nil, nil, nil
-		}
-		name = nameKey(tx.e.canonicalName(r.Username))
-		if r.Email != "" {
-			email = emailKey(foldEmail(r.Email), r.ID)
-		}
-		if r.Superuser && !r.Inactive {
-			super = userKey(r.ID)
-		}
-		return name, email, super
-	}
-	oldName, oldEmail, oldSuper := keys(old)
-	name, email, super := keys(u)
+	oldName, oldEmail, oldSuper := tx.e.indexKeys(old)
+	name, email, super := tx.e.indexKeys(u)
 	if err := tx.moveIndex(indexMove{bucketUserName, oldName, name}, u); err != nil {
 		return err
 	}
@@ -341,6 +337,21 @@ func (tx *Tx) indexUser(old, u *userRecord) error {
 		return err
 	}
 	return tx.moveIndex(indexMove{bucketSuperuser, oldSuper, super}, u)
+}
+
+// indexKeys returns the keys under which a user stands in the indexes; nil is nowhere.
+func (e *Engine) indexKeys(r *userRecord) (name, email, super []byte) {
+	if r == nil {
+		return nil, nil, nil
+	}
+	name = nameKey(e.canonicalName(r.Username))
+	if r.Email != "" {
+		email = emailKey(foldEmail(r.Email), r.ID)
+	}
+	if r.Superuser && !r.Inactive {
+		super = userKey(r.ID)
+	}
+	return name, email, super
 }
 
 // guardSuperuser refuses to take away the last active superuser.

@@ -37,16 +37,26 @@ func (e *Engine) Verify(ctx context.Context) iter.Seq2[Finding, error] {
 			}
 		}
 		// Sessions that live elsewhere are not part of the file.
-		if err := e.view(ctx, v.run); err != nil && !errors.Is(err, errEnough) {
+		records, err := e.findings(ctx)
+		if err != nil {
 			yield(Finding{}, err)
 			return
 		}
-		for _, f := range v.findings {
+		for _, f := range append(v.findings, records...) {
 			if !yield(f, nil) {
 				return
 			}
 		}
 	}
+}
+
+// findings returns what the records of the file show to be wrong.
+func (e *Engine) findings(ctx context.Context) ([]Finding, error) {
+	v := &verifier{}
+	if err := e.view(ctx, v.run); err != nil && !errors.Is(err, errEnough) {
+		return nil, err
+	}
+	return v.findings, nil
 }
 
 // errEnough ends a verification that found too much.

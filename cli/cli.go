@@ -73,16 +73,33 @@ func (t *tree) build() *cobra.Command {
 	flags.BoolVar(&t.json, "json", false, "print the result as JSON")
 	flags.BoolVar(&t.yes, "yes", false, "do not ask before something is destroyed")
 	flags.BoolVar(&t.noInput, "no-input", false, "never ask for anything")
-	flags.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+	t.addVerbs()
+	t.root.SetGlobalNormalizationFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		if name == "noinput" { // as Django spells it
 			name = "no-input"
 		}
 		return pflag.NormalizedName(name)
 	})
-	t.addVerbs()
+	t.root.SetHelpFunc(t.help)
 	quiet(t.root)
+	reflow(t.root)
 	return t.root
 }
+
+// help shows the help of a command as its root does, with the examples as they are typed below that root.
+func (t *tree) help(cmd *cobra.Command, args []string) {
+	show := new(cobra.Command).HelpFunc()
+	if t.root.HasParent() {
+		show = t.root.Parent().HelpFunc()
+	}
+	example := cmd.Example
+	defer func() { cmd.Example = example }()
+	cmd.Example = strings.ReplaceAll(example, exampleName+" ", t.root.CommandPath()+" ")
+	show(cmd, args)
+}
+
+// exampleName stands in examples for the command that the verbs stand under.
+const exampleName = "latchbolt"
 
 // quiet leaves the printing of errors to whoever executes the commands, whatever root they stand under.
 func quiet(cmd *cobra.Command) {
@@ -148,8 +165,8 @@ func group(use, short string, verbs ...*cobra.Command) *cobra.Command {
 
 // begin finds out where the verb's streams are, unless a control connection said so.
 func (t *tree) begin(cmd *cobra.Command) {
-	if t.front == nil {
-		l := newLocal(cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+	if t.eng == nil {
+		l := newLocal(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		l.place.Prefix = t.root.CommandPath()
 		t.front = l
 	}

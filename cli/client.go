@@ -57,7 +57,7 @@ const cancelWait = 5 * time.Second
 // forward has the program run a command and does what it asks for meanwhile.
 func (t *tree) forward(ctx context.Context, c *client, cmd *cobra.Command, args []string) error {
 	defer c.close()
-	h := hello{Version: wireVersion, Args: t.commandLine(cmd, args), Place: *t.front.Place()}
+	h := hello{Version: wireVersion, Args: rawTexts(t.commandLine(cmd, args)), Place: *t.front.Place()}
 	if err := writeJSON(c.conn, frameHello, h); err != nil {
 		return fmt.Errorf("control connection: %w", err)
 	}
@@ -130,7 +130,7 @@ func (c *client) answer(ctx context.Context, f front, kind byte, b []byte) error
 	var err error
 	switch kind {
 	case frameIn:
-		reply, err = readPiece(f.Stdin())
+		reply, err = await(ctx, func() ([]byte, error) { return readPiece(f.Stdin()) })
 	case frameLine:
 		var s string
 		s, err = f.ReadLine(ctx, string(b))
@@ -146,17 +146,23 @@ func (c *client) answer(ctx context.Context, f front, kind byte, b []byte) error
 		if !ok {
 			return errFrame
 		}
-		reply, err = readPiece(file)
+		reply, err = await(ctx, func() ([]byte, error) { return readPiece(file) })
 	default:
 		return errFrame
+	}
+	if ctx.Err() != nil {
+		return nil // the program was told; what counts is how the command ends
 	}
 	if err == nil && len(reply) > maxFrame {
 		err = errors.New("the answer is too long")
 	}
+	// If this cannot be sent, the command has ended meanwhile, and the next frame says how.
 	if err != nil {
-		return writeJSON(c.conn, frameRefuse, failureOf(err))
+		_ = writeJSON(c.conn, frameRefuse, failureOf(err))
+	} else {
+		_ = writeFrame(c.conn, frameAnswer, reply)
 	}
-	return writeFrame(c.conn, frameAnswer, reply)
+	return nil
 }
 
 // readPiece reads some bytes; none at the end.
@@ -176,7 +182,7 @@ func readPiece(r io.Reader) ([]byte, error) {
 	}
 }
 
-// openFile opens a file that the command line named, and gives it a number.
+// openFile opens a file that the command line named, and gives it a number. Its mode comes behind the number.
 func (c *client) openFile(f front, name string) ([]byte, error) {
 	r, _, err := f.Open(name)
 	if err != nil {
@@ -184,7 +190,8 @@ func (c *client) openFile(f front, name string) ([]byte, error) {
 	}
 	id := strconv.Itoa(len(c.files))
 	c.files[id] = r
-	return []byte(id), nil
+	mode, _ := permOf(r)
+	return fmt.Appendf(nil, "%s %o", id, mode), nil
 }
 
 // closeFile is told once for each file; its number is not used again.

@@ -16,6 +16,7 @@ import (
 // A local is the front of this process.
 type local struct {
 	in       io.Reader
+	stdin    interruptible // in, until the command ends
 	out, err io.Writer
 	place    place
 
@@ -24,8 +25,8 @@ type local struct {
 }
 
 // newLocal describes this process. The streams are those that cobra was given, nearly always the process's own.
-func newLocal(in io.Reader, out, errOut io.Writer) *local {
-	l := &local{in: in, out: out, err: errOut}
+func newLocal(ctx context.Context, in io.Reader, out, errOut io.Writer) *local {
+	l := &local{in: in, stdin: interruptible{ctx: ctx, r: in}, out: out, err: errOut}
 	p := &l.place
 	p.Dir, _ = os.Getwd() // only needed for relative paths; opening one then fails by itself
 	if u, err := user.Current(); err == nil {
@@ -53,7 +54,7 @@ func isTerminal(stream any) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-func (l *local) Stdin() io.Reader  { return l.in }
+func (l *local) Stdin() io.Reader  { return &l.stdin }
 func (l *local) Stdout() io.Writer { return l.out }
 func (l *local) Stderr() io.Writer { return l.err }
 func (l *local) Place() *place     { return &l.place }
@@ -83,18 +84,25 @@ func (l *local) Open(name string) (io.ReadCloser, int64, error) {
 var errInterrupted = &exitError{code: ExitFailed, err: errors.New("interrupted")}
 
 func (l *local) ReadLine(ctx context.Context, prompt string) (string, error) {
-	return l.ask(ctx, prompt, func() (string, error) {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if l.lines == nil {
-			l.lines = bufio.NewReader(l.in)
-		}
-		s, err := l.lines.ReadString('\n')
-		if err == io.EOF && s != "" {
-			err = nil
-		}
-		return strings.TrimRight(s, "\r\n"), err
-	})
+	s, err := l.ask(ctx, prompt, l.line)
+	if err != nil {
+		_, _ = io.WriteString(l.err, "\n") // nobody typed one
+	}
+	return s, err
+}
+
+// line reads a line, without its end.
+func (l *local) line() (string, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.lines == nil {
+		l.lines = bufio.NewReader(l.in)
+	}
+	s, err := l.lines.ReadString('\n')
+	if err == io.EOF && s != "" {
+		err = nil
+	}
+	return strings.TrimRight(s, "\r\n"), err
 }
 
 func (l *local) ReadPassword(ctx context.Context, prompt string) (string, error) {
@@ -102,24 +110,18 @@ func (l *local) ReadPassword(ctx context.Context, prompt string) (string, error)
 	if !ok || !l.place.In {
 		return "", usagef("standard input is not a terminal to type a password at")
 	}
-	fd := int(f.Fd())
-	state, err := term.GetState(fd)
+	// Before the prompt, so that nobody is faster; and undone here, whatever the reading that an interrupt leaves behind does.
+	echo, err := echoOff(f)
 	if err != nil {
 		return "", err
 	}
-	s, err := l.ask(ctx, prompt, func() (string, error) {
-		b, err := term.ReadPassword(fd)
-		return string(b), err
-	})
-	if ctx.Err() != nil {
-		_ = term.Restore(fd, state) // the reading that goes on behind would leave the echo off
-	}
+	s, err := l.ask(ctx, prompt, l.line)
+	echo()
 	_, _ = io.WriteString(l.err, "\n") // the one that was typed was not echoed
 	return s, err
 }
 
-// ask shows a prompt and waits for the answer or the end of ctx. A read from a terminal cannot be stopped: it is left behind,
-// and the process is about to end.
+// ask shows a prompt and waits for the answer or the end of ctx.
 func (l *local) ask(ctx context.Context, prompt string, read func() (string, error)) (string, error) {
 	if err := ctx.Err(); err != nil {
 		return "", errInterrupted
@@ -127,19 +129,26 @@ func (l *local) ask(ctx context.Context, prompt string, read func() (string, err
 	if _, err := io.WriteString(l.err, prompt); err != nil {
 		return "", err
 	}
-	type answer struct {
-		text string
-		err  error
+	return await(ctx, read)
+}
+
+// await waits for fn or for the end of ctx, which leaves fn behind: a read from a terminal or a pipe cannot be stopped, and the process
+// is about to end.
+func await[T any](ctx context.Context, fn func() (T, error)) (T, error) {
+	type result struct {
+		v   T
+		err error
 	}
-	ch := make(chan answer, 1)
+	ch := make(chan result, 1)
 	go func() {
-		s, err := read()
-		ch <- answer{s, err}
+		v, err := fn()
+		ch <- result{v, err}
 	}()
 	select {
-	case a := <-ch:
-		return a.text, a.err
+	case r := <-ch:
+		return r.v, r.err
 	case <-ctx.Done():
-		return "", errInterrupted
+		var zero T
+		return zero, errInterrupted
 	}
 }

@@ -26,6 +26,52 @@ func (t *tree) print(v any, text func(w io.Writer)) error {
 	return w.Flush()
 }
 
+// done writes the result of a verb that has one line to say.
+func (t *tree) done(v any, format string, args ...any) error {
+	return t.print(v, func(w io.Writer) { _, _ = fmt.Fprintf(w, format+"\n", args...) })
+}
+
+// blockRows is how many rows of a long table are lined up together.
+const blockRows = 500
+
+// A list writes results as they come: with --json a document a line, else a table whose columns are lined up in blocks.
+type list struct {
+	w    *bufio.Writer
+	json bool
+	head []string
+	rows [][]string
+}
+
+// newList begins a list. The caller calls end.
+func (t *tree) newList(head ...string) *list {
+	return &list{w: bufio.NewWriterSize(t.front.Stdout(), 32<<10), json: t.json, head: head}
+}
+
+// add writes one result: v, or the cells of row.
+func (l *list) add(v any, row ...string) error {
+	if l.json {
+		return encodeJSON(l.w, v)
+	}
+	if l.rows = append(l.rows, row); len(l.rows) < blockRows {
+		return nil
+	}
+	l.block()
+	return l.w.Flush()
+}
+
+func (l *list) block() {
+	if len(l.rows) > 0 {
+		table(l.w, l.head, l.rows)
+		l.head, l.rows = nil, nil
+	}
+}
+
+// end writes what is left.
+func (l *list) end() error {
+	l.block()
+	return l.w.Flush()
+}
+
 // encodeJSON writes one value on one line.
 func encodeJSON(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)
@@ -103,13 +149,22 @@ func (t *tree) confirm(ctx context.Context, format string, args ...any) error {
 	if t.noInput || !t.front.Place().In {
 		return withHint(usagef("%s: not without being sure", what), "Give --yes.")
 	}
-	answer, err := t.front.ReadLine(ctx, what+"? [y/N] ")
-	if err != nil && err != io.EOF {
+	yes, err := t.agrees(ctx, what+"? [y/N] ")
+	if err != nil || yes {
 		return err
+	}
+	return errAborted
+}
+
+// agrees asks a question whose answer is no unless it is yes.
+func (t *tree) agrees(ctx context.Context, prompt string) (bool, error) {
+	answer, err := t.front.ReadLine(ctx, prompt)
+	if err != nil {
+		return false, leftOff(err)
 	}
 	switch strings.ToLower(strings.TrimSpace(answer)) {
 	case "y", "yes":
-		return nil
+		return true, nil
 	}
-	return &exitError{code: ExitFailed, err: fmt.Errorf("nothing was done")}
+	return false, nil
 }

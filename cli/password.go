@@ -22,46 +22,63 @@ func (p *passwordFlag) add(flags *pflag.FlagSet) {
 // read returns a password that exists already.
 func (p *passwordFlag) read(ctx context.Context, t *tree, prompt string) (string, error) {
 	if p.stdin {
-		return readSecret(t.front.Stdin())
+		return t.readSecret()
 	}
 	if err := t.canPrompt(); err != nil {
 		return "", err
 	}
-	return t.front.ReadPassword(ctx, prompt)
+	return t.askPassword(ctx, prompt)
 }
 
+// askPassword is a prompt for a password. The end of input is somebody's wish to leave.
+func (t *tree) askPassword(ctx context.Context, prompt string) (string, error) {
+	s, err := t.front.ReadPassword(ctx, prompt)
+	return s, leftOff(err)
+}
+
+// leftOff says what the end of input means at a prompt.
+func leftOff(err error) error {
+	if err == io.EOF {
+		return errAborted
+	}
+	return err
+}
+
+// errAborted ends a command that somebody left at a prompt.
+var errAborted = &exitError{code: ExitFailed, err: errors.New("aborted; nothing was changed")}
+
 // readNew returns a password to set. At a terminal it is asked for twice, and again if the two differ or check
-// refuses it, three times in all, as Django's changepassword does.
+// refuses it, three times in all; an empty one ends it. That is how Django's changepassword does it.
 func (p *passwordFlag) readNew(ctx context.Context, t *tree, check func(string) error) (string, error) {
 	if p.stdin {
-		return readSecret(t.front.Stdin())
+		return t.readSecret()
 	}
 	if err := t.canPrompt(); err != nil {
 		return "", err
 	}
 	for range 3 {
-		first, err := t.front.ReadPassword(ctx, "Password: ")
+		first, err := t.askPassword(ctx, "Password: ")
 		if err != nil {
 			return "", err
 		}
-		second, err := t.front.ReadPassword(ctx, "Password (again): ")
+		if first == "" {
+			return "", errAborted
+		}
+		second, err := t.askPassword(ctx, "Password (again): ")
 		if err != nil {
 			return "", err
 		}
-		switch {
-		case first != second:
-			t.note("The passwords are not the same. Nothing was changed; please try again.")
-		case first == "":
-			t.note("A password cannot be empty. Please try again.")
-		default:
-			err := check(first)
-			if err == nil {
-				return first, nil
-			}
-			t.complain(err)
+		if first != second {
+			t.note("The passwords are not the same. Please try again.")
+			continue
 		}
+		err = check(first)
+		if err == nil {
+			return first, nil
+		}
+		t.complain(err)
 	}
-	return "", invalidf("gave up after three attempts")
+	return "", invalidf("gave up after three attempts; nothing was changed")
 }
 
 // canPrompt says whether somebody can be asked.
@@ -79,17 +96,25 @@ func (t *tree) complain(err error) {
 	switch {
 	case errors.As(err, &list):
 		for _, e := range list {
-			t.note("%s", e.Msg)
+			t.note("%s", clean(e.Msg))
 		}
 	case errors.As(err, &one):
-		t.note("%s", one.Msg)
+		t.note("%s", clean(one.Msg))
 	default:
-		t.note("%v", err)
+		t.note("%s", clean(err.Error()))
 	}
 }
 
 // maxSecret bounds what is read as a password, in bytes: more than the engine takes, so that the engine says so.
 const maxSecret = 1 << 20
+
+// readSecret reads all of standard input, less one final newline.
+func (t *tree) readSecret() (string, error) {
+	if t.front.Place().In {
+		t.note("Reading from the terminal, where what you type can be seen. Ctrl-D ends it.")
+	}
+	return readSecret(t.front.Stdin())
+}
 
 // readSecret reads all of r, less one final newline.
 func readSecret(r io.Reader) (string, error) {

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -172,10 +174,12 @@ func (r *remote) Open(name string) (io.ReadCloser, int64, error) {
 	if len(name) > maxFrame {
 		return nil, 0, errors.New("the name of the file is too long")
 	}
-	id, err := r.ask(frameOpen, []byte(name))
+	reply, err := r.ask(frameOpen, []byte(name))
 	if err != nil {
 		return nil, 0, err
 	}
+	id, octal, _ := bytes.Cut(reply, []byte(" "))
+	mode, _ := strconv.ParseUint(string(octal), 8, 9)
 	defer func() { _, _ = r.write(frameClose, id) }()
 	f, err := os.CreateTemp(r.temp, ".latchbolt-import-*")
 	if err != nil {
@@ -191,7 +195,13 @@ func (r *remote) Open(name string) (io.ReadCloser, int64, error) {
 	if err != nil {
 		return nil, 0, fmt.Errorf("fetching %s: %w", name, errors.Join(err, f.Close()))
 	}
-	return f, size, nil
+	return &fetched{f, fs.FileMode(mode)}, size, nil
+}
+
+// A fetched is a file of the client's that was copied here.
+type fetched struct {
+	*os.File
+	mode fs.FileMode // of the client's file; 0 if it has none that matters
 }
 
 // unmarshalStrict decodes one JSON value without unknown fields.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -27,5 +28,11 @@ func printError(w io.Writer, name string, err error) {
 	if errors.Is(err, errNo) {
 		return
 	}
-	_, _ = fmt.Fprintf(w, "%s: %v\n", name, err)
+	text := strings.TrimPrefix(err.Error(), "latchbolt: ") // the program's name is in front
+	for i, line := range strings.Split(text, "\n") {
+		if i == 0 {
+			line = name + ": " + line
+		}
+		_, _ = fmt.Fprintln(w, clean(line))
+	}
 }

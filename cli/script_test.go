@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -23,7 +25,14 @@ import (
 
 // config makes hashing cheap; it stands for what a host program has.
 func config() *latchbolt.Config {
-	return &latchbolt.Config{Hashers: []latchbolt.Hasher{latchbolt.PBKDF2SHA256{Iterations: 1}}}
+	cfg := &latchbolt.Config{
+		Hashers:  []latchbolt.Hasher{latchbolt.PBKDF2SHA256{Iterations: 1}},
+		Throttle: latchbolt.ThrottleConfig{First: time.Hour, Max: time.Hour}, // no test is slow enough to wait it out
+	}
+	if at, err := time.Parse(time.RFC3339Nano, os.Getenv("TEST_CLOCK")); err == nil {
+		cfg.Clock = func() time.Time { return at }
+	}
+	return cfg
 }
 
 func TestMain(m *testing.M) {
@@ -36,14 +45,37 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"latchbolt": latchboltMain,
 		"program":   func() { os.Exit(program(os.Args[1])) },
+		"prepare":   func() { os.Exit(prepare(os.Args[1:])) },
 	})
 }
 
 // latchboltMain is the command line as a program of its own.
 func latchboltMain() {
+	sabotage()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	os.Exit(cli.Run(ctx, cli.New(&cli.Options{Config: config()})))
+}
+
+// sabotage makes the process that reads a file for verify end as a damaged file could make it end.
+func sabotage() {
+	if !slices.Contains(os.Args, "verify-file") {
+		return
+	}
+	switch os.Getenv("TEST_SABOTAGE") {
+	case "panic":
+		panic("sabotage")
+	case "kill":
+		self, err := os.FindProcess(os.Getpid())
+		if err == nil {
+			err = self.Kill()
+		}
+		panic(err)
+	case "hang":
+		select {}
+	case "quiet":
+		os.Exit(0)
+	}
 }
 
 // program holds a file and lets commands in, until its standard input ends.
@@ -86,6 +118,12 @@ func TestScripts(t *testing.T) {
 	if err != nil || len(scripts) == 0 {
 		t.Fatalf("no scripts found: %v", err)
 	}
+	data, err := filepath.Abs("../testdata/django")
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands := maps.Clone(fileCommands)
+	commands["hold"], commands["release"], commands["exits"] = hold, release, exits
 	for _, route := range []string{"direct", "socket"} {
 		t.Run(route, func(t *testing.T) {
 			t.Parallel()
@@ -94,6 +132,7 @@ func TestScripts(t *testing.T) {
 				Setup: func(env *testscript.Env) error {
 					env.Setenv("ROUTE", route)
 					env.Setenv("LATCHBOLT_DB", filepath.Join(env.WorkDir, "app.db"))
+					env.Setenv("DATA", data)
 					return os.Chmod(env.WorkDir, 0o700)
 				},
 				Condition: func(cond string) (bool, error) {
@@ -102,11 +141,7 @@ func TestScripts(t *testing.T) {
 					}
 					return false, fmt.Errorf("unknown condition %q", cond)
 				},
-				Cmds: map[string]func(*testscript.TestScript, bool, []string){
-					"hold":    hold,
-					"release": release,
-					"exits":   exits,
-				},
+				Cmds:                commands,
 				RequireExplicitExec: true,
 				RequireUniqueNames:  true,
 			})
@@ -126,6 +161,7 @@ func hold(ts *testscript.TestScript, neg bool, args []string) {
 	path, err := exec.LookPath("program")
 	ts.Check(err)
 	cmd.Path, cmd.Err = path, nil
+	cmd.Env = append(os.Environ(), "TEST_CLOCK="+ts.Getenv("TEST_CLOCK"))
 	var errOut bytes.Buffer
 	cmd.Stderr = &errOut
 	in, err := cmd.StdinPipe()

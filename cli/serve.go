@@ -112,7 +112,7 @@ func (s *server) serve(ctx context.Context, conn *net.UnixConn) {
 	}
 	r := newRemote(ctx, conn, h.Place, filepath.Dir(s.eng.Path()))
 	defer r.cancel()
-	s.exit(conn, s.command(r.ctx, r, h.Args))
+	s.exit(conn, s.command(r.ctx, r, stringsOf(h.Args)))
 }
 
 // command runs a command for the client. Nothing that happens in it reaches the program.

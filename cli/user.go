@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -14,8 +15,16 @@ import (
 // userCommand has the verbs about users.
 func (t *tree) userCommand() *cobra.Command {
 	return group("user", "List, show and change users",
+		t.userList(),
 		t.userShow(),
 		t.userCreate(),
+		t.userUpdate(),
+		t.userRename(),
+		t.userActivate(),
+		t.userDeactivate(),
+		t.userUnlock(),
+		t.userResetLink(),
+		t.userDelete(),
 	)
 }
 
@@ -63,6 +72,10 @@ func (v *userView) text(w io.Writer, u *latchbolt.User) {
 			password = v.Hasher.Cost
 		}
 	}
+	sessions := "cannot be listed"
+	if v.Sessions != nil {
+		sessions = fmt.Sprint(len(v.Sessions))
+	}
 	table(w, nil, [][]string{
 		{"id", fmt.Sprint(v.ID)},
 		{"username", v.Username},
@@ -76,7 +89,7 @@ func (v *userView) text(w io.Writer, u *latchbolt.User) {
 		{"password", password},
 		{"groups", strings.Join(v.Groups, ", ")},
 		{"permissions", joinPerms(v.AllPerms)},
-		{"sessions", fmt.Sprint(len(v.Sessions))},
+		{"sessions", sessions},
 	})
 }
 
@@ -115,6 +128,11 @@ func (t *tree) userCreate() *cobra.Command {
 		if unusable {
 			return t.created(ctx, eng, &u, eng.InsertUser(ctx, &u, latchbolt.PasswordHash{}))
 		}
+		if !password.stdin { // before anybody is asked
+			if err := errors.Join(t.canPrompt(), checkNewName(ctx, eng, u.Username)); err != nil {
+				return err
+			}
+		}
 		secret, err := password.readNew(ctx, t, func(s string) error { return eng.ValidatePassword(s, &u) })
 		if err != nil {
 			return err
@@ -133,7 +151,29 @@ func (t *tree) created(ctx context.Context, eng *latchbolt.Engine, u *latchbolt.
 	if err != nil {
 		return err
 	}
-	return t.print(v, func(w io.Writer) {
-		_, _ = fmt.Fprintf(w, "User %s created with id %d.\n", clean(u.Username), u.ID)
-	})
+	return t.done(v, "User %s created with id %d.", clean(u.Username), u.ID)
 }
+
+// changed prints a user that was changed, as it is now, unless err says that it was not.
+func (t *tree) changed(ctx context.Context, eng *latchbolt.Engine, id latchbolt.UserID, err error, format string, args ...any) error {
+	if err != nil {
+		return err
+	}
+	u, err := eng.User(ctx, id)
+	if err != nil {
+		return err
+	}
+	v, err := viewUser(ctx, eng, u)
+	if err != nil {
+		return err
+	}
+	return t.done(v, format, args...)
+}
+
+// A userRef names a user in a result that is about something else.
+type userRef struct {
+	ID       latchbolt.UserID `json:"id"`
+	Username string           `json:"username"`
+}
+
+func refOf(u *latchbolt.User) userRef { return userRef{u.ID, u.Username} }

@@ -4,6 +4,21 @@ package cli
 func (t *tree) addVerbs() {
 	t.root.AddCommand(
 		t.initCommand(),
-		t.userCommand(),
+		t.infoCommand(),
+		t.auditCommand(),
+		t.importCommand(),
+		t.exportCommand(),
+		t.backupCommand(),
+		t.restoreCommand(),
+		t.compactCommand(),
+		t.verifyCommand(),
+		t.verifyFileCommand(),
+		t.snapshotCommand(),
+		t.hashCommand(),
+		t.completionCommand(),
+		t.manCommand(),
+		t.versionCommand(),
+		t.salvageCommand(),
 	)
+	t.addAccountVerbs()
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"unicode/utf8"
 )
 
 // The control protocol. A connection is one command. Both ends send frames: a byte for the kind, four bytes for the
@@ -22,7 +23,7 @@ const (
 	frameIn       = 'i' // server asks for bytes of standard input; empty answer: the end
 	frameLine     = 'l' // server asks for a line; payload: prompt
 	framePassword = 'p' // server asks for a password; payload: prompt
-	frameOpen     = 'f' // server asks to open a file; payload: name; answer: number and size
+	frameOpen     = 'f' // server asks to open a file; payload: name; answer: number and mode, in octal
 	frameRead     = 'd' // server asks for bytes of a file; payload: number; empty answer: the end
 	frameClose    = 'q' // server is done with a file; payload: number; no answer
 	frameExit     = 'x' // server: the end of the command; failure as JSON, or empty
@@ -36,9 +37,84 @@ const (
 
 // A hello says what to run and where the person is.
 type hello struct {
-	Version int      `json:"version"`
-	Args    []string `json:"args"`
-	Place   place    `json:"place"`
+	Version int       `json:"version"`
+	Args    []rawText `json:"args"`
+	Place   place     `json:"place"`
+}
+
+// A rawText is a string of any bytes, such as an argument or a path: what is not UTF-8 crosses in base64, and not changed.
+type rawText string
+
+// MarshalJSON implements json.Marshaler.
+func (s rawText) MarshalJSON() ([]byte, error) {
+	if utf8.ValidString(string(s)) {
+		return json.Marshal(string(s))
+	}
+	return json.Marshal([][]byte{[]byte(s)})
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (s *rawText) UnmarshalJSON(b []byte) error {
+	if len(b) == 0 || b[0] != '[' {
+		return json.Unmarshal(b, (*string)(s))
+	}
+	var list [][]byte
+	if err := json.Unmarshal(b, &list); err != nil {
+		return err
+	}
+	if len(list) != 1 {
+		return errFrame
+	}
+	*s = rawText(list[0])
+	return nil
+}
+
+func rawTexts(list []string) []rawText {
+	out := make([]rawText, len(list))
+	for i, s := range list {
+		out[i] = rawText(s)
+	}
+	return out
+}
+
+func stringsOf(list []rawText) []string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = string(s)
+	}
+	return out
+}
+
+// A rawPlace is a place as it crosses the socket.
+type rawPlace struct {
+	plainPlace
+	Dir rawText            `json:"dir"`
+	Env map[string]rawText `json:"env"`
+}
+
+type plainPlace place // without methods
+
+// MarshalJSON implements json.Marshaler.
+func (p place) MarshalJSON() ([]byte, error) {
+	raw := rawPlace{plainPlace(p), rawText(p.Dir), make(map[string]rawText)}
+	for name, value := range p.Env {
+		raw.Env[name] = rawText(value)
+	}
+	return json.Marshal(raw)
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (p *place) UnmarshalJSON(b []byte) error {
+	var raw rawPlace
+	if err := unmarshalStrict(b, &raw); err != nil {
+		return err
+	}
+	*p = place(raw.plainPlace)
+	p.Dir, p.Env = string(raw.Dir), make(map[string]string)
+	for name, value := range raw.Env {
+		p.Env[name] = string(value)
+	}
+	return nil
 }
 
 // A failure is an error as it crosses the socket.

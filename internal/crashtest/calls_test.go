@@ -339,6 +339,61 @@ func (l *lane) many() *user {
 	return u
 }
 
+// load loads some users with all that belongs to them.
+func (l *lane) load(n int, in *group) {
+	g := &group{names: []string{l.name("loaded")}, grants: make(map[grant]bool)}
+	p := l.w.perms[0]
+	l.do("Load", func() error {
+		var loaded []*user
+		err := l.eng.Load(l.t.Context(), latchbolt.LoadOptions{}, func(ld *latchbolt.Loader) error {
+			row := latchbolt.Group{Name: g.names[0]}
+			if err := ld.InsertGroup(&row); err != nil {
+				return err
+			}
+			g.id = row.ID
+			if err := ld.Grant(in.id, p, "loaded"); err != nil {
+				return err
+			}
+			for i := range n {
+				u := l.newUser()
+				u.Username, u.password = fmt.Sprintf("%s-%d", u.Username, i), ""
+				u.Email = u.Username + "@example.org"
+				u.names, u.mails = []string{u.Username}, []string{u.Email}
+				stored := u.User
+				stored.Groups = []latchbolt.GroupID{in.id, g.id}
+				if err := ld.InsertUser(&stored, latchbolt.PasswordHash{}); err != nil {
+					return err
+				}
+				if err := ld.Grant(stored.ID, p, "o1"); err != nil {
+					return err
+				}
+				u.id, u.groups[in], u.groups[g], u.grants[grant{p, "o1"}] = stored.ID, true, true, true
+				loaded = append(loaded, u)
+			}
+			return nil
+		})
+		in.grants[grant{p, "loaded"}] = true
+		l.w.users, l.w.groups = append(l.w.users, loaded...), append(l.w.groups, g)
+		return err
+	})
+}
+
+// failingLoad is a load that fails at its end.
+func (l *lane) failingLoad(taken *user) {
+	l.do("failing Load", func() error {
+		err := l.eng.Load(l.t.Context(), latchbolt.LoadOptions{}, func(ld *latchbolt.Loader) error {
+			fresh := l.newUser().User
+			fresh.Username += "-unloaded"
+			again := latchbolt.User{Username: taken.Username}
+			return errors.Join(ld.InsertUser(&fresh, latchbolt.PasswordHash{}), ld.InsertUser(&again, latchbolt.PasswordHash{}))
+		})
+		if !errors.Is(err, latchbolt.ErrExists) {
+			return fmt.Errorf("Load gives %w", err)
+		}
+		return nil
+	})
+}
+
 // failing is a transaction that fails after it wrote.
 func (l *lane) failing() {
 	l.do("failing Update", func() error {

@@ -267,7 +267,11 @@ func runAlone(t testing.TB, rng *rand.Rand, n int) *workload {
 	l.later(25 * time.Hour)
 	l.sweep()
 	l.compact()
+	alive := func(u *user) bool { return !u.gone }
+	l.load(5, chance(rng, l.w.groups, func(g *group) bool { return !g.gone }))
+	l.failingLoad(chance(rng, l.w.users, alive))
 	l.random(rng, n)
+	l.load(20, l.createGroup())
 	l.later(30 * 24 * time.Hour)
 	l.login(l.createUser(true), nil)
 	l.backup(true)

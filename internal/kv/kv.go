@@ -166,11 +166,43 @@ type Backuper interface {
 	Backup(ctx context.Context, dest string, replace bool) error
 }
 
+// A Snapshotter can copy itself without looking at what it copies.
+type Snapshotter interface {
+	// Snapshot writes a consistent copy of the whole store, damaged or not, to a new file at
+	// dest, mode 0600. It is for looking at, and not synced.
+	Snapshot(ctx context.Context, dest string) error
+}
+
 // A Compacter can rewrite its file without the unused space.
 type Compacter interface {
 	// Compact rewrites the file in place of the old one, as one atomic step, and
 	// returns its sizes in bytes before and after. Reads and writes wait meanwhile.
 	Compact(ctx context.Context) (before, after int64, err error)
+}
+
+// A BulkUpdater can take in more than a transaction should hold.
+type BulkUpdater interface {
+	// BulkUpdate calls fn, once, and makes everything that it put and merged one atomic and
+	// durable step, whatever its size, with memory that does not grow with it. It is made for much: it
+	// costs about as much as to copy the whole store, beside which it needs room for the copy.
+	//
+	// Writers wait from the beginning to the end, readers go on. What is called from inside fn on its
+	// goroutine may read this store by View; Update fails with [ErrNested]. Right before
+	// the new state can be seen, when nothing but the step itself is left to do, last is
+	// called, which must not call the store. Errors mean what they mean for Update. It
+	// fails with [errors.ErrUnsupported] where the system cannot do it.
+	BulkUpdate(ctx context.Context, fn func(Bulk) error, last func()) (Rev, error)
+}
+
+// A Bulk is the transaction of a [BulkUpdater]. What its methods put as a Tx is kept in
+// memory; large amounts go through Merge.
+type Bulk interface {
+	Tx
+	// Merge puts pairs, whose keys must be ascending, into bucket b. Each bucket can be merged into once, and
+	// not be written to afterwards. Reads go on seeing the bucket as it was. A pair whose key
+	// is there already, before the update or by a Put, is given to taken, before the next one is asked for, and otherwise left out; the error of taken
+	// ends the merge and should be passed on. If taken is nil, the pair takes the place of the old one.
+	Merge(b Bucket, pairs iter.Seq2[Pair, error], taken func(Pair) error) error
 }
 
 // A Verifier can check its own structure, below the records.

@@ -17,6 +17,7 @@ func FuzzParse(f *testing.F) {
 		"", "!", "$", "$$$$$$$$", "{SHA}", "{SSHA}AAAA", "argon2$argon2d$v=16$m=8,t=1,p=1$AAAAAAAAAAA$AAAAAAA",
 		"$5$rounds=1000$s$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5", "$1$s$sWmD2Jwq6Ld/1ne0ZzSwB.", "$apr1$$sWmD2Jwq6Ld/1ne0ZzSwB.",
 		"scrypt$2$s$1$1$" + strings.Repeat("A", 86) + "==", "md5$$b24e99e284153750970f97a39d6c178d", "sha1$s$" + strings.Repeat("a", 40),
+		"$scrypt$ln=4,r=8,p=1$AAAA$" + strings.Repeat("A", 43), "$pbkdf2-sha512$i=10,l=32$AAAA$" + strings.Repeat("A", 43), "$pbkdf2$10$AAAA$" + strings.Repeat("A", 27),
 	} {
 		f.Add(s, "password")
 	}
@@ -64,11 +65,12 @@ func BenchmarkWeights(b *testing.B) {
 		want int64 // the weight
 		run  func()
 	}{
-		{"pbkdf2_sha1", 50_000, milliPBKDF2SHA1, func() { (&PBKDF2{Iterations: 50_000, SHA1: true}).Verify(password) }},
+		{"pbkdf2_sha1", 50_000, milliPBKDF2SHA1, func() { (&PBKDF2{Iterations: 50_000, SHA1: true, hash: make([]byte, 20)}).Verify(password) }},
+		{"pbkdf2_sha512", 50_000, milliPBKDF2SHA512, func() { (&PBKDF2{Iterations: 50_000, SHA512: true, hash: make([]byte, 64)}).Verify(password) }},
 		{"argon2_19MiB", 2 * 19_456, milliArgon2, func() { (&Argon2{Memory: 19_456, Time: 2, Threads: 1}).key(password, dummySalt, 2, 32) }},
 		{"argon2_100MiB", 2 * 102_400, milliArgon2, func() { (&Argon2{Memory: 102_400, Time: 2, Threads: 1}).key(password, dummySalt, 2, 32) }},
-		{"scrypt_16MiB", 5 << 17, milliScrypt, func() { (&Scrypt{N: 1 << 14, R: 8, P: 5}).Verify(password) }},
-		{"scrypt_128MiB", 1 << 20, milliScrypt, func() { (&Scrypt{N: 1 << 17, R: 8, P: 1}).Verify(password) }},
+		{"scrypt_16MiB", 5 << 17, milliScrypt, func() { (&Scrypt{N: 1 << 14, R: 8, P: 5, hash: make([]byte, 64)}).Verify(password) }},
+		{"scrypt_128MiB", 1 << 20, milliScrypt, func() { (&Scrypt{N: 1 << 17, R: 8, P: 1, hash: make([]byte, 64)}).Verify(password) }},
 		{"bcrypt", 1 << 10, milliBcrypt, func() { (&Bcrypt{Rounds: 10, text: "$2b$10$" + dummyBcrypt}).Verify(password) }},
 		{"sha256_crypt", 5_000, milliSHA256, func() { (&Crypt{kind: cryptKinds["5"], rounds: 5_000, salt: "abcdefgh"}).Verify(password) }},
 		{"sha512_crypt", 5_000, milliSHA512, func() { (&Crypt{kind: cryptKinds["6"], rounds: 5_000, salt: "abcdefgh"}).Verify(password) }},

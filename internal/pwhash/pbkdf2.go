@@ -4,18 +4,21 @@ import (
 	"crypto/pbkdf2"
 	"crypto/sha1"
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/base64"
 	"fmt"
+	"hash"
 	"strings"
 )
 
 // PBKDF2 is PBKDF2 with HMAC and SHA-256 or SHA-1, as Django encodes it:
-// pbkdf2_sha256$<iterations>$<salt>$<base64>. New hashes are of SHA-256.
+// pbkdf2_sha256$<iterations>$<salt>$<base64>. In PHC strings it may be SHA-512 too; see phc.go. New hashes are of SHA-256.
 type PBKDF2 struct {
 	Iterations int64
 	SHA1       bool
+	SHA512     bool
 	Salt       string
-	hash       []byte
+	hash       []byte // of a PHC string, it may be shorter than the digest
 }
 
 func parsePBKDF2(algorithm, rest string) (Hash, error) {
@@ -38,17 +41,28 @@ func parsePBKDF2(algorithm, rest string) (Hash, error) {
 	return h, nil
 }
 
-func (h *PBKDF2) size() int {
-	if h.SHA1 {
-		return sha1.Size
+// digest returns what HMAC is made of.
+func (h *PBKDF2) digest() func() hash.Hash {
+	switch {
+	case h.SHA1:
+		return sha1.New
+	case h.SHA512:
+		return sha512.New
 	}
-	return sha256.Size
+	return sha256.New
+}
+
+func (h *PBKDF2) size() int {
+	return h.digest()().Size()
 }
 
 // Algorithm implements [Hash].
 func (h *PBKDF2) Algorithm() string {
-	if h.SHA1 {
+	switch {
+	case h.SHA1:
 		return "pbkdf2_sha1"
+	case h.SHA512:
+		return "pbkdf2_sha512"
 	}
 	return "pbkdf2_sha256"
 }
@@ -60,8 +74,11 @@ func (h *PBKDF2) Summary() string {
 
 // Cost implements [Hash] and [Maker].
 func (h *PBKDF2) Cost() int64 {
-	if h.SHA1 {
+	switch {
+	case h.SHA1:
 		return units(h.Iterations, milliPBKDF2SHA1)
+	case h.SHA512:
+		return units(h.Iterations, milliPBKDF2SHA512)
 	}
 	return h.Iterations
 }
@@ -71,15 +88,12 @@ func (h *PBKDF2) Work(int) int64 { return h.Cost() }
 
 // Verify implements [Hash].
 func (h *PBKDF2) Verify(password string) bool {
-	got, err := h.key(password, h.Salt)
+	got, err := h.key(password, h.Salt, len(h.hash))
 	return err == nil && equal(got, h.hash)
 }
 
-func (h *PBKDF2) key(password, salt string) ([]byte, error) {
-	if h.SHA1 {
-		return pbkdf2.Key(sha1.New, password, []byte(salt), int(h.Iterations), h.size())
-	}
-	return pbkdf2.Key(sha256.New, password, []byte(salt), int(h.Iterations), h.size())
+func (h *PBKDF2) key(password, salt string, size int) ([]byte, error) {
+	return pbkdf2.Key(h.digest(), password, []byte(salt), int(h.Iterations), size)
 }
 
 // Check implements [Maker].
@@ -96,7 +110,7 @@ func (h *PBKDF2) Make(password string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	key, err := h.key(password, salt)
+	key, err := h.key(password, salt, h.size())
 	if err != nil {
 		return "", err
 	}

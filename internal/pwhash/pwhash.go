@@ -140,7 +140,7 @@ func Known(encoded string) string {
 	return ""
 }
 
-// parseModular reads the forms of crypt(3) and the PHC strings of argon2.
+// parseModular reads the forms of crypt(3) and PHC strings.
 func parseModular(encoded string) (Hash, error) {
 	ident, rest, _ := strings.Cut(encoded[1:], "$")
 	switch ident {
@@ -150,6 +150,10 @@ func parseModular(encoded string) (Hash, error) {
 		return parseArgon2("argon2", encoded[1:])
 	case "1", "apr1", "5", "6":
 		return parseCrypt(ident, rest)
+	case "scrypt":
+		return parsePHCScrypt(rest)
+	case "pbkdf2", "pbkdf2-sha1", "pbkdf2-sha256", "pbkdf2-sha512":
+		return parsePHCPBKDF2(ident, rest)
 	}
 	return nil, ErrUnknown
 }

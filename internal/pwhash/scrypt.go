@@ -9,11 +9,11 @@ import (
 	"golang.org/x/crypto/scrypt"
 )
 
-// Scrypt is scrypt as Django encodes it: scrypt$<N>$<salt>$<r>$<p>$<base64 of 64 bytes>.
+// Scrypt is scrypt as Django encodes it: scrypt$<N>$<salt>$<r>$<p>$<base64 of 64 bytes>, or as a PHC string; see phc.go.
 type Scrypt struct {
 	N, R, P int64
 	Salt    string
-	hash    []byte
+	hash    []byte // 64 bytes, or fewer in a PHC string
 }
 
 const scryptSize = 64
@@ -86,12 +86,12 @@ func (h *Scrypt) Work(int) int64 { return h.Cost() }
 
 // Verify implements [Hash].
 func (h *Scrypt) Verify(password string) bool {
-	got, err := h.key(password, h.Salt)
+	got, err := h.key(password, h.Salt, len(h.hash))
 	return err == nil && equal(got, h.hash)
 }
 
-func (h *Scrypt) key(password, salt string) ([]byte, error) {
-	return scrypt.Key([]byte(password), []byte(salt), int(h.N), int(h.R), int(h.P), scryptSize)
+func (h *Scrypt) key(password, salt string, size int) ([]byte, error) {
+	return scrypt.Key([]byte(password), []byte(salt), int(h.N), int(h.R), int(h.P), size)
 }
 
 // Make implements [Maker].
@@ -100,7 +100,7 @@ func (h *Scrypt) Make(password string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	key, err := h.key(password, salt)
+	key, err := h.key(password, salt, scryptSize)
 	if err != nil {
 		return "", err
 	}
@@ -121,7 +121,7 @@ func (h *Scrypt) burn(password string, budget int64) (int64, error) {
 			d.N /= 2
 			continue
 		}
-		if _, err := d.key(password, string(dummySalt)); err != nil {
+		if _, err := d.key(password, string(dummySalt), scryptSize); err != nil {
 			return spent, err
 		}
 		spent += d.Cost()

@@ -81,11 +81,9 @@ func verify(t testing.TB, s *boltkv.Store) {
 }
 
 func TestStore(t *testing.T) {
-	kvtest.Run(t, func(t *testing.T) kv.Store {
-		s := open(t, create(t))
-		t.Cleanup(func() {
-			_ = s.Close()
-		})
-		return s
-	})
+	kvtest.Run(t, func(t *testing.T) kv.Store { return open(t, create(t)) })
+}
+
+func TestBulk(t *testing.T) {
+	kvtest.RunBulk(t, func(t *testing.T) kv.Store { return open(t, create(t)) })
 }

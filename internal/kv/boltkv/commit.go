@@ -129,6 +129,7 @@ func (s *Store) outcome(cause error, txid uint64) error {
 			return s.unknown(cause)
 		}
 	}
+	cause = withErrno(cause)
 	switch {
 	case errors.Is(cause, kv.ErrCorrupt):
 		return cause
@@ -145,6 +146,7 @@ func (s *Store) outcome(cause error, txid uint64) error {
 
 // unknown poisons the handle after a commit whose outcome is not known.
 func (s *Store) unknown(cause error) error {
+	cause = withErrno(cause)
 	err := fmt.Errorf("%w: %w", kv.ErrUnknown, cause)
 	s.fail(failure{cause: cause, reads: true})
 	return err
@@ -162,6 +164,38 @@ func isSyncError(err error) bool {
 		return true
 	}
 	return strings.Contains(err.Error(), "file sync error")
+}
+
+// A numbered error is one of bbolt's that has the system's error only in its text.
+type numbered struct {
+	error
+	number syscall.Errno
+}
+
+func (e *numbered) Unwrap() []error { return []error{e.error, e.number} }
+
+// withErrno makes [errors.Is] find the system's error number also where bbolt has made text of it, as it does where a
+// file grows or is mapped.
+func withErrno(err error) error {
+	var errno syscall.Errno
+	if err == nil || errors.As(err, &errno) {
+		return err
+	}
+	text := err.Error()
+	for _, n := range []syscall.Errno{syscall.EIO, syscall.ENOSPC, syscall.ENOMEM, syscall.EFBIG, syscall.EROFS, syscall.EACCES, syscall.EINVAL} {
+		if strings.HasSuffix(text, n.Error()) {
+			return &numbered{err, n}
+		}
+	}
+	return err
+}
+
+// systemError is err so that it can be told what it is: [kv.ErrFull] if there was no room, with the system's error number else.
+func systemError(err error) error {
+	if err = withErrno(err); err != nil && isFull(err) && !errors.Is(err, kv.ErrFull) {
+		return fmt.Errorf("%w: %w", kv.ErrFull, err)
+	}
+	return err
 }
 
 // isFull reports whether a commit failed for want of room.

@@ -66,34 +66,48 @@ func (s *Store) compactLocked(ctx context.Context) (before, after int64, err err
 			_ = remove(temp)
 		}
 	}()
-	next, err := s.takeOver(temp)
+	next, err := s.takeOver(ctx, temp)
 	if err != nil {
 		return 0, 0, fmt.Errorf("boltkv: compact: %w", err)
 	}
-	if err := ctx.Err(); err != nil {
-		next.drop()
-		return 0, 0, fmt.Errorf("boltkv: compact: %w", err)
-	}
-	if err := rename(temp, s.path); err != nil {
-		next.drop()
-		return 0, 0, fmt.Errorf("boltkv: compact: %w", err)
-	}
-	old := s.handle()
-	s.adopt(next)
-	old.drop()
-	if err := syncFolder(filepath.Dir(s.path)); err != nil {
+	// The state is the same, so the revision stays.
+	renamed, err := s.switchTo(ctx, next, temp, s.rev())
+	switch {
+	case err == nil:
+		return before, next.info.Size(), nil
+	case renamed:
 		// After a power cut either file may have the name; what is
 		// written to the new one could be lost with it.
 		s.fail(failure{cause: err})
 		return before, next.info.Size(), fmt.Errorf("boltkv: compact: %w", err)
 	}
-	return before, next.info.Size(), nil
+	return 0, 0, fmt.Errorf("boltkv: compact: %w", err)
 }
+
+// switchTo gives the file temp, which next has open, the name of the store's file and makes it
+// that, as revision rev. The caller holds the baton and the gate. If that failed, renamed
+// tells whether it is the store's all the same; otherwise next is dropped.
+func (s *Store) switchTo(ctx context.Context, next *Store, temp string, rev kv.Rev) (renamed bool, err error) {
+	if err = ctx.Err(); err == nil {
+		err = rename(temp, s.path)
+	}
+	if err != nil {
+		next.drop()
+		return false, err
+	}
+	old := s.handle()
+	s.adopt(next, rev)
+	old.drop()
+	return true, syncFolder(filepath.Dir(s.path))
+}
+
+// rev returns the revision of a store that nobody writes to.
+func (s *Store) rev() kv.Rev { return s.offset + kv.Rev(boltRev(s.db)) }
 
 // rewrite copies what is in use to a new file beside the old one, durably, and
 // returns its name.
 func (s *Store) rewrite(ctx context.Context) (_ string, err error) {
-	f, err := newTemp(s.path)
+	f, err := newTempLike(s.path, s.info)
 	if err != nil {
 		return "", err
 	}
@@ -126,16 +140,16 @@ func (s *Store) rewrite(ctx context.Context) (_ string, err error) {
 // copyInto is bbolt's Compact with its panics as errors.
 func (s *Store) copyInto(dst *bolt.DB) (err error) {
 	defer s.guard(&err)
-	return bolt.Compact(dst, s.db, compactBatch)
+	return systemError(bolt.Compact(dst, s.db, compactBatch))
 }
 
 // takeOver opens and locks the file temp and checks all of it.
-func (s *Store) takeOver(temp string) (_ *Store, err error) {
+func (s *Store) takeOver(ctx context.Context, temp string) (_ *Store, err error) {
 	f, err := openFile(temp, false)
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(lock(f.File, false, s.opt.LockTimeout), verifyFile(context.Background(), f.File, -1)); err != nil {
+	if err := errors.Join(lock(f.File, false, s.opt.LockTimeout), verifyFile(ctx, f.File, -1)); err != nil {
 		_ = f.Close()
 		return nil, err
 	}
@@ -144,7 +158,7 @@ func (s *Store) takeOver(temp string) (_ *Store, err error) {
 		_ = f.Close()
 		return nil, err
 	}
-	if err := next.attach(f.File); err != nil {
+	if err := next.attach(f.File, true); err != nil {
 		return nil, err
 	}
 	register(next.id, s.path)
@@ -156,10 +170,8 @@ func (s *Store) handle() *Store {
 	return &Store{db: s.db, log: s.log, file: s.file, info: s.info, id: s.id, metas: s.metas}
 }
 
-// adopt makes next's file the one of s. The state is the same, so the
-// revision stays, though bbolt's count has begun again.
-func (s *Store) adopt(next *Store) {
-	rev := s.offset + kv.Rev(boltRev(s.db))
+// adopt makes next's file the one of s, as revision rev: bbolt's count has begun again.
+func (s *Store) adopt(next *Store, rev kv.Rev) {
 	s.db, s.log, s.file, s.info, s.id, s.metas = next.db, next.log, next.file, next.info, next.id, next.metas
 	s.offset = rev - kv.Rev(boltRev(s.db))
 	s.fresh = true

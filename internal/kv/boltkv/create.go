@@ -10,8 +10,6 @@ import (
 	"strings"
 
 	bolt "go.etcd.io/bbolt"
-
-	"github.com/latchbolt-go/latchbolt/internal/kv"
 )
 
 // pageSize4K is the page size of new files on every machine, so that a file
@@ -65,6 +63,21 @@ func newTemp(path string) (*os.File, error) {
 		step(Created, name, "")
 	}
 	return f, err
+}
+
+// newTempLike is newTemp with the owner and the group of a file that the new one is going to replace, so that the
+// program whose file it is can open it also after root worked on it.
+func newTempLike(path string, info fs.FileInfo) (*os.File, error) {
+	f, err := newTemp(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := giveTo(f, info); err != nil {
+		_ = f.Close()
+		_ = remove(f.Name())
+		return nil, fmt.Errorf("boltkv: keeping the owner of %s: %w", path, err)
+	}
+	return f, nil
 }
 
 // How the names of temporary files begin and end. In between is what rand.Text gives.
@@ -144,10 +157,7 @@ func (s *Store) fill(f *os.File) (err error) {
 		}
 	}
 	if err := tx.Commit(); err != nil {
-		if isFull(err) {
-			return fmt.Errorf("%w: %w", kv.ErrFull, err)
-		}
-		return fmt.Errorf("boltkv: %w", err)
+		return fmt.Errorf("boltkv: %w", systemError(err))
 	}
 	return nil
 }

@@ -14,3 +14,18 @@ func File(s *Store) *os.File { return s.file }
 
 // Outcome is what a commit of transaction txid returns that failed with cause.
 func Outcome(s *Store, cause error, txid uint64) error { return s.outcome(cause, txid) }
+
+// TryLock takes the lock of a file if it is free.
+func TryLock(f *os.File) (bool, error) { return tryLock(f, true) }
+
+// Registered reports whether a file is open in this process, or waits for its lock.
+func Registered(path string) bool {
+	registry.Lock()
+	defer registry.Unlock()
+	for _, p := range registry.files {
+		if p == path {
+			return true
+		}
+	}
+	return false
+}

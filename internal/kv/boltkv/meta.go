@@ -132,12 +132,7 @@ func sniff(r io.ReaderAt, size int64) (meta, error) {
 	if err != nil {
 		return meta{}, err
 	}
-	newest := -1
-	for i := range metas {
-		if errs[i] == nil && (newest < 0 || metas[i].txid > metas[newest].txid) {
-			newest = i
-		}
-	}
+	newest := newestMeta(metas, errs)
 	if newest < 0 {
 		return meta{}, fmt.Errorf("%w: first page: %w; second page: %w", kv.ErrCorrupt, errs[0], errs[1])
 	}
@@ -147,5 +142,53 @@ func sniff(r io.ReaderAt, size int64) (meta, error) {
 	if need := int64(m.pages) * int64(m.pageSize); need > size {
 		return meta{}, fmt.Errorf("%w: cut short: %d bytes of at least %d", kv.ErrCorrupt, size, need)
 	}
+	if errs[1-newest] != nil {
+		if err := supersedes(r, 1-newest, m); err != nil {
+			return meta{}, fmt.Errorf("%w: %w", kv.ErrCorrupt, err)
+		}
+	}
 	return m, nil
+}
+
+// newestMeta returns which of the good ones is the newer, or -1.
+func newestMeta(metas [2]meta, errs [2]error) int {
+	newest := -1
+	for i := range metas {
+		if errs[i] == nil && (newest < 0 || metas[i].txid > metas[newest].txid) {
+			newest = i
+		}
+	}
+	return newest
+}
+
+// supersedes returns an error if meta page i, which is damaged, may have been the root of a newer state than m. bbolt would go
+// on with m all the same, and what was acknowledged last, such as that a session ended, would silently
+// be undone. No crash does that: the record lies within one sector, so it is the old one or the new one.
+func supersedes(r io.ReaderAt, i int, m meta) error {
+	var buf [pageHeader + metaLen]byte
+	if _, err := r.ReadAt(buf[:], int64(i*m.pageSize)); err != nil {
+		return fmt.Errorf("page %d cannot be read, and the last change may have stood there: %w", i, err)
+	}
+	rec := buf[pageHeader:]
+	mend(rec)
+	txid, root := order.Uint64(rec[48:]), order.Uint64(rec[16:])
+	// A commit that changes anything has another root than the one before: one with the same root only
+	// stored the list of free pages.
+	if txid == m.txid-1 || txid == m.txid+1 && root == m.root {
+		return nil
+	}
+	return fmt.Errorf("page %d is damaged, and the last change may have stood there", i)
+}
+
+// mend puts a meta record right in which a single bit is wrong, and leaves others as they are.
+func mend(rec []byte) {
+	for bit := range len(rec) * 8 {
+		rec[bit/8] ^= 1 << (bit % 8)
+		sum := fnv.New64a()
+		_, _ = sum.Write(rec[:metaSummed])
+		if sum.Sum64() == order.Uint64(rec[metaSummed:]) {
+			return
+		}
+		rec[bit/8] ^= 1 << (bit % 8)
+	}
 }

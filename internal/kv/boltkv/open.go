@@ -29,7 +29,21 @@ const (
 // that it is not, or no longer, a store; [kv.ErrInsecure] that it is not a plain file of
 // ours; [kv.ErrLocked] that somebody has it open. No content of a file makes
 // Open panic.
-func Open(path string, o *Options) (_ *Store, err error) {
+func Open(path string, o *Options) (*Store, error) {
+	for range 100 {
+		s, err := open(path, o)
+		if !errors.Is(err, errMoved) {
+			return s, err
+		}
+	}
+	return nil, fmt.Errorf("%w: %s is another file again and again", kv.ErrReplaced, path)
+}
+
+// errMoved means that the path led to another file when the lock was had: whoever held
+// it compacted the file, or put another one in its place.
+var errMoved = errors.New("boltkv: the file has lost its name")
+
+func open(path string, o *Options) (_ *Store, err error) {
 	s, err := newStore(path, o)
 	if err != nil {
 		return nil, err
@@ -63,8 +77,11 @@ func Open(path string, o *Options) (_ *Store, err error) {
 	if err = lock(f.File, s.opt.ReadOnly, s.opt.LockTimeout); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	if info, statErr := os.Lstat(path); statErr != nil || !os.SameFile(info, f.info) {
+		return nil, errors.Join(errMoved, statErr)
+	}
 	handed = true
-	if err = s.attach(f.File); err != nil {
+	if err = s.attach(f.File, false); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if err = s.settleFound(); err != nil {
@@ -173,8 +190,8 @@ func lock(f *os.File, shared bool, timeout time.Duration) error {
 
 // attach makes bbolt use the locked file f, which it owns from here on: f is
 // closed if attach fails. The content is checked first, so far that bbolt
-// cannot lose its way.
-func (s *Store) attach(f *os.File) (err error) {
+// cannot lose its way, unless the caller has walked all of it.
+func (s *Store) attach(f *os.File, walked bool) (err error) {
 	taken := false
 	defer func() {
 		if err != nil && !taken {
@@ -191,8 +208,10 @@ func (s *Store) attach(f *os.File) (err error) {
 	}
 	// Without a freelist bbolt scans the whole file, in a goroutine where a
 	// panic could not be caught: nothing may be wrong with any page then.
-	if err := firstDefect(context.Background(), f, m, !m.synced()); err != nil {
-		return err
+	if !walked {
+		if err := firstDefect(context.Background(), f, m, !m.synced()); err != nil {
+			return err
+		}
 	}
 	metas, err := mapMetas(f, m.pageSize)
 	if err != nil {
@@ -242,7 +261,7 @@ func openBolt(f *os.File, o *bolt.Options) (db *bolt.DB, err error) {
 	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
 		err = fmt.Errorf("%w: %w", kv.ErrCorrupt, err)
 	case err != nil:
-		err = fmt.Errorf("boltkv: %w", err)
+		err = fmt.Errorf("boltkv: %w", systemError(err))
 	}
 	return db, err
 }

@@ -121,10 +121,16 @@ func (w *walker) read(id uint64, whole func(flags uint16) bool) (page, bool) {
 		w.defect("page %d is out of range", id)
 		return page{}, false
 	}
-	head := make([]byte, pageHeader)
-	if !w.readAt(head, int64(id)*int64(w.m.pageSize)) {
+	// A deep walk wants nearly every page as a whole, and few have any following.
+	n := pageHeader
+	if w.deep {
+		n = w.m.pageSize
+	}
+	first := make([]byte, n)
+	if !w.readAt(first, int64(id)*int64(w.m.pageSize)) {
 		return page{}, false
 	}
+	head := first[:pageHeader:pageHeader]
 	p := page{
 		id:       order.Uint64(head),
 		flags:    order.Uint16(head[8:]),
@@ -147,8 +153,12 @@ func (w *walker) read(id uint64, whole func(flags uint16) bool) (page, bool) {
 		w.defect("page %d has %d following", id, p.overflow)
 		return page{}, false
 	}
-	p.data = make([]byte, size)
-	return p, w.readAt(p.data, int64(id)*int64(w.m.pageSize))
+	p.data = first
+	if len(first) == int(size) {
+		return p, true
+	}
+	p.data = append(make([]byte, 0, size), first...)[:size]
+	return p, w.readAt(p.data[len(first):], int64(id)*int64(w.m.pageSize)+int64(len(first)))
 }
 
 // readAt fills b; a file that ends too early is a defect, other errors end
@@ -231,6 +241,8 @@ func (w *walker) leaf(p page, root bool, depth int, low, high []byte) {
 // elements checks the pairs of a leaf page, which may be one inside a bucket's value.
 func (w *walker) elements(p page, root bool, depth int, low, high []byte) {
 	keys := make([][]byte, p.count)
+	// bbolt leaves no gap. A wrong number of elements, which would otherwise go unnoticed, makes one.
+	next := uint64(pageHeader + p.count*elementLen)
 	for i := range keys {
 		at := pageHeader + i*elementLen
 		if at+elementLen > len(p.data) {
@@ -252,6 +264,10 @@ func (w *walker) elements(p page, root bool, depth int, low, high []byte) {
 			return
 		}
 		value := p.data[start : start+vlen]
+		if start-klen != next {
+			w.defect("key %d of page %d does not stand right behind what comes before", i, p.id)
+		}
+		next = start + vlen
 		switch {
 		case root && flags == bucketFlag:
 			w.bucket(p, key, value, depth)

@@ -59,9 +59,9 @@ type Options struct {
 	Check func(kv.Reader) error
 }
 
-// A Store is an open file. It implements [kv.Store], [kv.Backuper],
-// [kv.Compacter], [kv.Verifier] and [kv.Sizer]; all its methods may be called
-// concurrently.
+// A Store is an open file. It implements [kv.Store], [kv.Backuper], [kv.Snapshotter],
+// [kv.Compacter], [kv.BulkUpdater], [kv.Verifier] and [kv.Sizer]; all its methods may be
+// called concurrently.
 type Store struct {
 	path    string
 	opt     Options
@@ -77,7 +77,7 @@ type Store struct {
 	committing atomic.Pointer[group]
 
 	// gate is held for reading by every transaction that is not nested in
-	// another, and for writing by Compact and Close, which first take the
+	// another, and for writing by Compact, BulkUpdate and Close, which first take the
 	// baton. It guards the fields up to the next blank line.
 	gate     sync.RWMutex
 	db       *bolt.DB
@@ -87,7 +87,7 @@ type Store struct {
 	id       fileID
 	metas    []byte // the two meta pages, mapped once more; nil where not needed
 	pageSize int
-	offset   kv.Rev // added to bbolt's transaction IDs, which start anew in Compact
+	offset   kv.Rev // added to bbolt's transaction IDs, which start anew in Compact and BulkUpdate
 	closed   bool
 
 	// The baton guards these.
@@ -103,11 +103,13 @@ type Store struct {
 }
 
 var (
-	_ kv.Store     = (*Store)(nil)
-	_ kv.Backuper  = (*Store)(nil)
-	_ kv.Compacter = (*Store)(nil)
-	_ kv.Verifier  = (*Store)(nil)
-	_ kv.Sizer     = (*Store)(nil)
+	_ kv.Store       = (*Store)(nil)
+	_ kv.Backuper    = (*Store)(nil)
+	_ kv.Snapshotter = (*Store)(nil)
+	_ kv.Compacter   = (*Store)(nil)
+	_ kv.BulkUpdater = (*Store)(nil)
+	_ kv.Verifier    = (*Store)(nil)
+	_ kv.Sizer       = (*Store)(nil)
 )
 
 // newStore returns a store without a file.

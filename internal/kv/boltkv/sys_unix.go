@@ -57,6 +57,24 @@ func checkOwner(f *os.File, info fs.FileInfo) error {
 	return nil
 }
 
+// giveTo gives the new file f the owner and the group of another one.
+func giveTo(f *os.File, other fs.FileInfo) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	have, ok := info.Sys().(*syscall.Stat_t)
+	want, okToo := other.Sys().(*syscall.Stat_t)
+	if !ok || !okToo || have.Uid == want.Uid && have.Gid == want.Gid {
+		return nil
+	}
+	err = f.Chown(int(want.Uid), int(want.Gid))
+	if have.Uid == want.Uid {
+		return nil // not root: perhaps the group cannot be given, which has no rights in any case
+	}
+	return err
+}
+
 // tryLock takes the lock of the file without waiting. It reports false if
 // somebody else has it.
 func tryLock(f *os.File, exclusive bool) (bool, error) {

@@ -40,7 +40,10 @@ type Store struct {
 	closed bool
 }
 
-var _ kv.Store = (*Store)(nil)
+var (
+	_ kv.Store       = (*Store)(nil)
+	_ kv.BulkUpdater = (*Store)(nil)
+)
 
 // A state is one revision of the store. It never changes.
 type state struct {
@@ -84,6 +87,18 @@ func (s *Store) View(ctx context.Context, fn func(kv.Reader) error) (kv.Rev, err
 
 // Update implements [kv.Store].
 func (s *Store) Update(ctx context.Context, fn func(kv.Tx) error) (kv.Rev, error) {
+	return s.write(ctx, func(now *state) (*state, error) {
+		if s.RunTwice {
+			if _, err := s.try(now, fn); err != nil {
+				return nil, err
+			}
+		}
+		return s.try(now, fn)
+	})
+}
+
+// write replaces the state by the one that fn makes of it.
+func (s *Store) write(ctx context.Context, fn func(now *state) (*state, error)) (kv.Rev, error) {
 	leave, err := s.enter(ctx)
 	if err != nil {
 		return 0, err
@@ -101,13 +116,7 @@ func (s *Store) Update(ctx context.Context, fn func(kv.Tx) error) (kv.Rev, error
 	if err := ctx.Err(); err != nil {
 		return 0, fmt.Errorf("memkv: update: %w", err)
 	}
-	now := s.state.Load()
-	if s.RunTwice {
-		if _, err := s.try(now, fn); err != nil {
-			return 0, err
-		}
-	}
-	next, err := s.try(now, fn)
+	next, err := fn(s.state.Load())
 	if err != nil {
 		return 0, err
 	}

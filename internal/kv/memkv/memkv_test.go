@@ -90,3 +90,7 @@ func BenchmarkUpdate(b *testing.B) {
 		}
 	}
 }
+
+func TestBulk(t *testing.T) {
+	kvtest.RunBulk(t, func(*testing.T) kv.Store { return &memkv.Store{Buckets: kvtest.Buckets(), RunTwice: true} })
+}
