@@ -206,7 +206,7 @@ func (a *Auth) endPost(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *Auth) endOthersPost(w http.ResponseWriter, r *http.Request) {
-	err := Session(r).act(func(s *request) error { return s.a.Engine.EndOtherSessions(s, s.token) })
+	err := Session(r).act(func(s *request) error { return s.a.Engine.EndOtherSessions(below{s}, s.token) })
 	if err != nil {
 		a.Fail(w, r, err)
 		return
