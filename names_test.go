@@ -200,7 +200,7 @@ func TestUsernameLimits(t *testing.T) {
 	}
 }
 
-// TestCVE_2023_46695: U+FDFA becomes 18 characters under NFKC; normalizing 1 MiB of it takes
+// TestCVE_2023_46695: nothing too long is normalized. U+FDFA becomes 18 characters under NFKC; normalizing 1 MiB of it takes
 // megabytes. Nothing but the error may be allocated.
 func TestCVE_2023_46695(t *testing.T) {
 	huge := strings.Repeat("\ufdfa", 1<<20/3)
