@@ -3,7 +3,6 @@ package latchbolt_test
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -115,7 +114,7 @@ func TestCVE_2022_30635(t *testing.T) {
 	for _, n := range []int{5_000, 20_000, 1_000_000} {
 		deep := json.RawMessage(strings.Repeat("[", n) + strings.Repeat("]", n))
 		_, err := eng.UpdateValues(t.Context(), s.Token, func(v *latchbolt.Values) error { return v.Set("deep", deep) })
-		if n > 10_000 && !errors.Is(err, latchbolt.ErrInvalid) {
+		if (err != nil) != (n > 10_000) {
 			t.Errorf("%d deep: %v", n, err)
 		}
 		v, err := eng.Values(t.Context(), s.Token)
@@ -226,10 +225,14 @@ func TestModules(t *testing.T) {
 		}
 	}
 	// go.work decides which toolchain builds them together.
-	out, err := exec.Command("go", "work", "edit", "-json", "go.work").Output()
-	must(t, "reading go.work", err)
 	var work module
-	must(t, "decoding", json.Unmarshal(out, &work))
+	for line := range strings.Lines(readFile(t, "go.work")) {
+		if f := strings.Fields(line); len(f) > 1 && f[0] == "toolchain" {
+			work.Toolchain = f[1]
+		} else if len(f) > 0 && f[0] == "replace" {
+			t.Errorf("go.work: %s", line)
+		}
+	}
 	for _, wrong := range checkModules(map[string]module{"go.work": work}, allowed) {
 		t.Error(wrong)
 	}
