@@ -114,8 +114,8 @@ func TestCredentialsOfAnotherKind(t *testing.T) {
 	}
 }
 
-// What a failed backend found out must not be part of what the next one proves.
-func TestNothingOfAFailedBackendRemains(t *testing.T) {
+// TestCVE_2024_45337: what a failed backend found out must not be part of what the next one proves.
+func TestCVE_2024_45337(t *testing.T) {
 	eng := open(t, &latchbolt.Config{Backends: []latchbolt.Backend{
 		fakeBackend{name: "liar", id: 2, err: latchbolt.ErrCredentials}, // names bob, proves nobody
 		fakeBackend{name: "lenient", id: 3, inactive: false},            // names an inactive user

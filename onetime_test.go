@@ -66,7 +66,8 @@ func TestOneOf64RedeemsAToken(t *testing.T) {
 	}
 }
 
-func TestWhatVoidsAToken(t *testing.T) {
+// TestCVE_2026_26060: whatever changes an account makes its tokens void.
+func TestCVE_2026_26060(t *testing.T) {
 	base := time.Date(2026, 4, 30, 8, 8, 7, 654321000, time.UTC)
 	const hash = "pbkdf2_sha256$1$abcdefghijklmnopqrstuv$wYbvBAIkmQAkEDTMmRO9fQnGQMxcoG4Mmg4TL9Kpk28="
 	for _, c := range []struct {
@@ -284,7 +285,8 @@ func TestResetPassword(t *testing.T) {
 	}
 }
 
-func TestWhoGetsAResetToken(t *testing.T) {
+// TestCVE_2024_37897: who may not log in by password, or not at all, gets no token.
+func TestCVE_2024_37897(t *testing.T) {
 	eng := open(t, nil)
 	ctx := t.Context()
 	hash, err := eng.HashPassword(ctx, goodPassword)

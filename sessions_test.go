@@ -761,7 +761,8 @@ func TestUnknownTokensWriteNothing(t *testing.T) {
 	})
 }
 
-func TestOnlyTheTokenItselfIsGood(t *testing.T) {
+// TestCVE_2026_27840: only the whole token in its one spelling is good.
+func TestCVE_2026_27840(t *testing.T) {
 	withAndWithoutCache(t, func(t *testing.T, cfg latchbolt.Config) {
 		eng := open(t, &cfg)
 		ctx := t.Context()

@@ -108,8 +108,8 @@ func TestFolderSessionsFiles(t *testing.T) {
 	}
 }
 
-// GO-2024-2730: nothing that a client sends becomes a path.
-func TestFolderSessionsPathTraversal(t *testing.T) {
+// TestGO_2024_2730: nothing that a client sends becomes a path.
+func TestGO_2024_2730(t *testing.T) {
 	w := newFolderWorld(t)
 	s, file := w.login(t, "ada")
 	secret := filepath.Join(filepath.Dir(w.dir), "secret")

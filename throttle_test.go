@@ -153,7 +153,8 @@ func TestRestartForgivesNothing(t *testing.T) {
 	}
 }
 
-func TestOneAccountIsOneCounter(t *testing.T) {
+// TestCVE_2025_24806: all spellings of a name, and the address, count together.
+func TestCVE_2025_24806(t *testing.T) {
 	g := newGuesser(t, latchbolt.Config{Backends: []latchbolt.Backend{latchbolt.PasswordBackend{ByEmail: true}}})
 	hash, err := g.eng.HashPassword(t.Context(), goodPassword)
 	must(t, "hash", err)
@@ -342,8 +343,8 @@ func TestChangePasswordIsThrottled(t *testing.T) {
 	}
 }
 
-// Guessing at names that nobody has must not grow the file, nor push out anybody's counter.
-func TestCountersAreBounded(t *testing.T) {
+// TestCVE_2024_21662: guessing at names that nobody has must not grow the file, nor push out anybody's counter.
+func TestCVE_2024_21662(t *testing.T) {
 	store := &memkv.Store{Buckets: latchbolt.Buckets}
 	clock := newTestClock()
 	g := &guesser{t, openOn(t, store, &latchbolt.Config{Clock: clock.now, Audit: latchbolt.AuditConfig{MaxCount: -1}, HashQueue: 1 << 20}), clock}

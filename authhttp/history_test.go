@@ -863,3 +863,34 @@ func TestCVE_2026_40884(t *testing.T) {
 	want(t, "no fields at all", s.browser().post("/accounts/login/"), 401)
 	want(t, "no password", s.browser().post("/accounts/login/", "username", "ada"), 401)
 }
+
+// TestCVE_2026_47203: a name is the same name on every path, in whatever spelling, and what is no spelling of it is refused on each.
+func TestCVE_2026_47203(t *testing.T) {
+	s := newSite(t, nil, &latchbolt.Config{Throttle: latchbolt.ThrottleConfig{Free: -1, SourceFree: -1}})
+	authtest.User(t, s.eng, "straße")
+	paths := passwordPaths(s)
+	for _, name := range []string{"straße", "Straße", "STRASSE", "strasse", "ｓtraße", "ﬆraße"} {
+		for path, try := range paths {
+			if res := try(s.browser(), name, authtest.Password); res.StatusCode >= 400 {
+				t.Errorf("%s, %q: got %d", path, name, res.StatusCode)
+			}
+		}
+	}
+	for _, name := range []string{"straße\x00", "stra\u200bße", "straße@", "strase", "str\u0430ße"} {
+		for path, try := range paths {
+			if res := try(s.browser(), name, authtest.Password); res.StatusCode != 401 {
+				t.Errorf("%s, %q: got %d", path, name, res.StatusCode)
+			}
+		}
+	}
+	// White space around a name is no part of any: each path refuses it, or none does.
+	for _, name := range []string{" straße", "straße ", "\u00a0straße"} {
+		seen := make(map[bool]bool)
+		for _, try := range paths {
+			seen[try(s.browser(), name, authtest.Password).StatusCode < 400] = true
+		}
+		if len(seen) != 1 {
+			t.Errorf("%q: the paths do not agree", name)
+		}
+	}
+}

@@ -231,9 +231,9 @@ var evil = []string{
 	"evil.com", "./evil", "../x", "?next=//evil.com", "#x", ";//evil.com", "", " ", "\x7f", "/" + strings.Repeat("a", 2049), "https://intranet.example\x00.evil.com/",
 }
 
-// TestOpenRedirects is CVE-2012-3442, 2013-6044, 2014-3730, 2015-2317, 2016-2512, 2017-7233, 2018-14574,
+// TestCVE_2012_3442, with CVE-2013-6044, 2014-3730, 2015-2317, 2016-2512, 2017-7233, 2018-14574,
 // 2025-67713 and 2026-55185: through the form, the query and the mux nothing leads to another site.
-func TestOpenRedirects(t *testing.T) {
+func TestCVE_2012_3442(t *testing.T) {
 	s := newSite(t, &authhttp.Auth{LoginRedirect: "/home", LogoutRedirect: "/bye", RedirectSignedIn: true}, nil)
 	authtest.User(t, s.eng, "ada")
 	for _, target := range evil {
@@ -256,8 +256,8 @@ func TestOpenRedirects(t *testing.T) {
 	}
 }
 
-// TestTwoNexts is CVE-2021-23336: of several values the first counts, and what is checked is what is used.
-func TestTwoNexts(t *testing.T) {
+// TestCVE_2021_23336: of several values the first counts, and what is checked is what is used.
+func TestCVE_2021_23336(t *testing.T) {
 	s := newSite(t, &authhttp.Auth{LoginRedirect: "/home", RedirectSignedIn: true}, nil)
 	authtest.User(t, s.eng, "ada")
 	b := s.browser()

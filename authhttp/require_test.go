@@ -175,8 +175,8 @@ func TestRequireFresh(t *testing.T) {
 	}
 }
 
-// Inventory 103: everything needs a login but what is exempt, in every spelling of a path; HISTORY 64 and CVE-2025-47910.
-func TestLoginRequired(t *testing.T) {
+// TestCVE_2026_48794 and inventory 103: everything needs a login but what is exempt, in every spelling of a path; with CVE-2025-47910.
+func TestCVE_2026_48794(t *testing.T) {
 	s := newSite(t, &authhttp.Auth{LoginRequired: true, Exempt: []string{"/public/", "GET /open"}}, nil)
 	s.mux.Handle("/public/", says("public"))
 	s.mux.Handle("/open", says("open"))
@@ -314,8 +314,8 @@ func remoteSite(t *testing.T, persistent bool) *site {
 		&latchbolt.Config{Backends: []latchbolt.Backend{latchbolt.PasswordBackend{}, latchbolt.RemoteUserBackend{}}})
 }
 
-// Inventory 78–80, 104; CVE-2014-0482: header A, then B, then none on one cookie.
-func TestRemoteUser(t *testing.T) {
+// TestCVE_2014_0482 and inventory 78–80, 104: header A, then B, then none on one cookie.
+func TestCVE_2014_0482(t *testing.T) {
 	s := remoteSite(t, false)
 	authtest.User(t, s.eng, "pat")
 	b := s.browser()
@@ -449,8 +449,8 @@ func TestCVE_2015_0219(t *testing.T) {
 	}
 }
 
-// GHSA-9g5q-2w5x-hmxf, GHSA-3fxj-6jh8-hvhx, GHSA-rjr7-jggh-pgcp: nobody chooses the own address. CVE-2024-56374: nothing long is parsed.
-func TestClientAddr(t *testing.T) {
+// TestGHSA_9g5q_2w5x_hmxf, with GHSA-3fxj-6jh8-hvhx and GHSA-rjr7-jggh-pgcp: nobody chooses the own address. CVE-2024-56374: nothing long is parsed.
+func TestGHSA_9g5q_2w5x_hmxf(t *testing.T) {
 	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
 	for _, c := range []struct {
 		what, header string

@@ -2,6 +2,8 @@ module github.com/latchbolt-go/latchbolt/strength
 
 go 1.26.0
 
+toolchain go1.26.8
+
 require (
 	github.com/ccojocar/zxcvbn-go v1.0.4
 	github.com/latchbolt-go/latchbolt v0.0.0
