@@ -140,7 +140,9 @@ type staffAct struct {
 }
 
 func update1(id func(*staffRoom) latchbolt.UserID, c latchbolt.UserChange) func(context.Context, *staffRoom, latchbolt.Administrator) error {
-	return func(ctx context.Context, r *staffRoom, a latchbolt.Administrator) error { return a.UpdateUser(ctx, id(r), c) }
+	return func(ctx context.Context, r *staffRoom, a latchbolt.Administrator) error {
+		return a.UpdateUser(ctx, id(r), c)
+	}
 }
 
 func theOther(r *staffRoom) latchbolt.UserID { return r.other }
@@ -264,7 +266,9 @@ var staffActs = []staffAct{
 			return a.SetUserPermissions(ctx, r.actor, []latchbolt.PermissionID{r.permID("blog.view_post")}, "")
 		}},
 	{name: "unlock", needs: []latchbolt.Perm{"auth.change_user"},
-		do: func(ctx context.Context, r *staffRoom, a latchbolt.Administrator) error { return a.Unlock(ctx, r.other) }},
+		do: func(ctx context.Context, r *staffRoom, a latchbolt.Administrator) error {
+			return a.Unlock(ctx, r.other)
+		}},
 	{name: "unlock a superuser", super: true,
 		do: func(ctx context.Context, r *staffRoom, a latchbolt.Administrator) error { return a.Unlock(ctx, r.boss) }},
 	{name: "see what goes with a user", reads: true, needs: []latchbolt.Perm{"auth.delete_user"},
@@ -385,9 +389,13 @@ var staffActs = []staffAct{
 			return a.EndSession(ctx, r.other, r.sess)
 		}},
 	{name: "end all sessions of a user", needs: []latchbolt.Perm{"auth.delete_session"},
-		do: func(ctx context.Context, r *staffRoom, a latchbolt.Administrator) error { return a.EndSessions(ctx, r.other) }},
+		do: func(ctx context.Context, r *staffRoom, a latchbolt.Administrator) error {
+			return a.EndSessions(ctx, r.other)
+		}},
 	{name: "end all sessions of a superuser", super: true,
-		do: func(ctx context.Context, r *staffRoom, a latchbolt.Administrator) error { return a.EndSessions(ctx, r.boss) }},
+		do: func(ctx context.Context, r *staffRoom, a latchbolt.Administrator) error {
+			return a.EndSessions(ctx, r.boss)
+		}},
 	{name: "read the audit trail", reads: true, needs: []latchbolt.Perm{"auth.view_audit"},
 		do: func(ctx context.Context, r *staffRoom, a latchbolt.Administrator) error {
 			for _, err := range a.Audit(ctx, latchbolt.AuditQuery{}) {
