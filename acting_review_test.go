@@ -39,35 +39,3 @@ func TestSessionsWithoutNames(t *testing.T) {
 		}
 	}
 }
-
-// The version of a user does not tell the groups to who may not see them, who could try which give it; nor does a
-// change of them come in the way of one who cannot see it.
-func TestVersionTellsNoGroups(t *testing.T) {
-	r := newStaffRoom(t)
-	ctx := t.Context()
-	for _, c := range []struct {
-		perms []latchbolt.Perm
-		sees  bool
-	}{{[]latchbolt.Perm{"auth.change_user", "auth.delete_user"}, false}, {[]latchbolt.Perm{"auth.change_user", "auth.delete_user", "auth.view_group"}, true}} {
-		r.holding(c.perms...)
-		a := r.as(r.actor)
-		_, before, err := a.User(ctx, r.other)
-		must(t, "user", err)
-		goes, err := a.WhatGoesWith(ctx, r.other)
-		must(t, "what goes", err)
-		must(t, "entering", r.eng.AddToGroup(ctx, r.other, r.plain))
-		_, in, err := a.User(ctx, r.other)
-		must(t, "user", err)
-		goesToo, err := a.WhatGoesWith(ctx, r.other)
-		must(t, "what goes", err)
-		if (before != in) != c.sees || (goes.Version != goesToo.Version) != c.sees {
-			t.Errorf("with %v: versions %s and %s, %s and %s", c.perms, before, in, goes.Version, goesToo.Version)
-		}
-		name := "Olga " + string(before[:4])
-		err = a.UpdateUser(ctx, r.other, latchbolt.UserChange{FirstName: &name, If: before})
-		if c.sees != errors.Is(err, latchbolt.ErrConflict) || !c.sees && err != nil {
-			t.Errorf("with %v: changing by the version from before: %v", c.perms, err)
-		}
-		must(t, "leaving", r.eng.RemoveFromGroup(ctx, r.other, r.plain))
-	}
-}

@@ -42,23 +42,15 @@ func addCounted(b *cryptobyte.Builder, s string) {
 	b.AddUint32LengthPrefixed(func(c *cryptobyte.Builder) { c.AddBytes([]byte(s)) })
 }
 
-// version is of what the administrator can change of a user; the password is not part of it. Nor are the groups for who may
-// not see them: few could be, so one could try which of them give the version.
-func (a *acting) version(u *userRecord) (Version, error) {
-	groups := u.Groups
-	switch err := a.allow(&ruleUserGroups, u); {
-	case errors.Is(err, ErrForbidden):
-		groups = nil
-	case err != nil:
-		return "", err
-	}
+// version is of what an administrator can change of a user; the password is not part of it.
+func (u *userRecord) version() (Version, error) {
 	return versionOf(func(b *cryptobyte.Builder) {
 		b.AddUint64(uint64(u.ID))
 		for _, s := range []string{u.Username, u.Email, u.FirstName, u.LastName} {
 			addCounted(b, s)
 		}
 		b.AddUint8(flag(u.Inactive, userInactive) | flag(u.Staff, userStaff) | flag(u.Superuser, userSuperuser))
-		for _, g := range groups {
+		for _, g := range u.Groups {
 			b.AddUint64(uint64(g))
 		}
 	})
@@ -94,7 +86,7 @@ func (a Administrator) User(ctx context.Context, id UserID) (u *User, v Version,
 		if err != nil {
 			return err
 		}
-		if v, err = by.version(r); err != nil {
+		if v, err = r.version(); err != nil {
 			return err
 		}
 		u, err = by.shown(r)
@@ -336,7 +328,7 @@ func (a Administrator) UpdateUser(ctx context.Context, id UserID, c UserChange) 
 		if err != nil {
 			return err
 		}
-		v, err := by.version(old)
+		v, err := old.version()
 		if err == nil {
 			err = c.If.check(v)
 		}
@@ -555,7 +547,7 @@ func (a Administrator) WhatGoesWith(ctx context.Context, id UserID) (*Goes, erro
 		}
 		goes = &Goes{User: u.User}
 		goes.User.Groups = nil
-		if goes.Version, err = by.version(u); err != nil {
+		if goes.Version, err = u.version(); err != nil {
 			return err
 		}
 		if err := by.whatIsNamed(goes, u); err != nil {
@@ -605,7 +597,7 @@ func (a Administrator) DeleteUser(ctx context.Context, id UserID, If Version) er
 		if err != nil {
 			return err
 		}
-		v, err := by.version(u)
+		v, err := u.version()
 		if err == nil {
 			err = If.check(v)
 		}
