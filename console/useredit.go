@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/latchbolt-go/latchbolt"
 	"github.com/latchbolt-go/latchbolt/authhttp"
@@ -22,11 +23,26 @@ func (v *view) sendLink(ctx context.Context, u latchbolt.User, t latchbolt.Token
 	if err != nil {
 		return err
 	}
-	if err := v.c.Auth.SendReset(ctx, authhttp.ResetMail{User: &u, To: u.Email, URL: link}); err != nil {
+	if err := v.callSendReset(ctx, authhttp.ResetMail{User: &u, To: u.Email, URL: link}); err != nil {
 		v.c.log.Error("console: a reset mail was not sent", "user", uint64(u.ID), "err", err)
 		return errNoMail
 	}
 	return nil
+}
+
+// mailTime is how long somebody waits for a mail to leave, as [authhttp.SendReset] says.
+const mailTime = 30 * time.Second
+
+// callSendReset takes a panic for a failure: what it says may hold the link.
+func (v *view) callSendReset(ctx context.Context, m authhttp.ResetMail) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, mailTime)
+	defer cancel()
+	defer func() {
+		if recover() != nil {
+			err = errors.New("SendReset panicked")
+		}
+	}()
+	return v.c.Auth.SendReset(ctx, m)
 }
 
 // userFields are the fields of the form, for errors.
