@@ -9,6 +9,7 @@ import (
 	"html/template"
 	"net/http"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 
@@ -62,6 +63,15 @@ var funcs = template.FuncMap{
 	"agent":  agentText,
 	"dict":   dict,
 	"count":  countText,
+	"some":   someText,
+}
+
+// someText is a number with what is counted, such as "1 user" and "2 users".
+func someText(n int, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.Itoa(n) + " " + one + "s"
 }
 
 // dict makes a map of names and values, for parts that need several.

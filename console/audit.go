@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -39,8 +40,21 @@ func (v *view) sessions() error {
 	return v.show(http.StatusOK, "sessions", v.newPage("Sessions", d))
 }
 
-// auditActions are what the trail can be filtered by: an action, or all that begin with it.
-var auditActions = []string{"login", "login.failed", "logout", "session.", "user.", "password.", "token.", "group.", "perm.", latchbolt.ActionForbidden}
+// auditActions are what the trail can be filtered by, besides the program's own: an action, or all that begin with it.
+var auditActions = []string{
+	latchbolt.ActionLogin, latchbolt.ActionLoginFailed, latchbolt.ActionLogout,
+	"session.", latchbolt.ActionSessionEnd, latchbolt.ActionSessionsEnd,
+	"user.", latchbolt.ActionUserCreate, latchbolt.ActionUserUpdate, latchbolt.ActionUserDelete, latchbolt.ActionUserUnlock,
+	"password.", latchbolt.ActionPasswordSet, latchbolt.ActionPasswordChange, latchbolt.ActionPasswordReset,
+	"token.", latchbolt.ActionTokenIssue, latchbolt.ActionTokenUse, latchbolt.ActionTokenFailed,
+	"group.", latchbolt.ActionGroupCreate, latchbolt.ActionGroupUpdate, latchbolt.ActionGroupDelete,
+	latchbolt.ActionGroupAdd, latchbolt.ActionGroupRemove, latchbolt.ActionGroupSet,
+	"perm.", latchbolt.ActionPermGrant, latchbolt.ActionPermRevoke, latchbolt.ActionPermUndefine,
+	latchbolt.ActionForbidden, latchbolt.ActionLoad, latchbolt.ActionRestore, latchbolt.ActionSalvage,
+}
+
+// actions are what the trail can be filtered by.
+func (v *view) actions() []string { return slices.Concat(auditActions, v.c.Actions) }
 
 type auditRow struct {
 	*latchbolt.AuditEntry
@@ -59,7 +73,7 @@ type auditData struct {
 
 // auditQuery reads what to filter by.
 func (v *view) auditQuery() (q latchbolt.AuditQuery, err error) {
-	if q.Action, err = v.choice("action", append([]string{""}, auditActions...)...); err != nil {
+	if q.Action, err = v.choice("action", append([]string{""}, v.actions()...)...); err != nil {
 		return q, err
 	}
 	outcome, err := v.choice("outcome", "", "ok", "failed")
@@ -105,7 +119,7 @@ func (v *view) audit() error {
 	if err != nil {
 		return err
 	}
-	d := &auditData{Actions: auditActions, Query: make(map[string]string), Users: v.can.May("User", "")}
+	d := &auditData{Actions: v.actions(), Query: make(map[string]string), Users: v.can.May("User", "")}
 	d.CSV, d.NDJSON = v.exportPath("csv"), v.exportPath("ndjson")
 	for name := range v.query {
 		d.Query[name] = v.query.Get(name)

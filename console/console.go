@@ -24,6 +24,9 @@ type Console struct {
 	Auth *authhttp.Auth
 	// Prefix is the path under which Handler is mounted. It starts and ends with a slash. "" means "/admin/".
 	Prefix string
+	// Actions are the program's own actions in the audit trail, see [latchbolt.Engine.Record], that the trail can be filtered by: each
+	// exactly, or all that start with it if it ends in ".". Nil means none but the engine's.
+	Actions []string
 	// Logger is told what no visitor can be told. Nil means slog.Default.
 	Logger *slog.Logger
 

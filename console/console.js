@@ -5,6 +5,7 @@
   const form = document.querySelector("form[data-live]");
   if (form) {
     const into = document.getElementById(form.dataset.live);
+    const said = document.getElementById("said"); // stays, so that screen readers notice what is new in it
     let timer, running, shown = new URLSearchParams(new FormData(form)).toString();
     const search = async () => {
       const query = new URLSearchParams(new FormData(form));
@@ -25,6 +26,7 @@
         into.replaceChildren(...parsed.body.childNodes);
         history.replaceState(null, "", form.action + (shown ? "?" + shown : ""));
         selectable(into);
+        said.textContent = into.querySelector("caption")?.textContent ?? "";
       } catch (err) {
         if (err.name !== "AbortError") form.submit(); // the page itself says what is wrong
       } finally {

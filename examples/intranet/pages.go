@@ -34,7 +34,7 @@ func parsePages() pages {
 
 // handler puts the pages of the program, those of latchbolt and the console under one roof.
 func (a *app) handler() http.Handler {
-	con := &console.Console{Auth: a.auth}
+	con := &console.Console{Auth: a.auth, Actions: []string{"post."}}
 	mayAdd := a.auth.RequirePerm("board.add_post")
 	mux := http.NewServeMux()
 	mux.Handle("/accounts/", a.auth.Accounts())
