@@ -72,7 +72,7 @@ var (
 	ruleUpdateStaff  = adminRule{function: "UpdateUser", field: "is_staff", limits: onlySuperusers}
 	ruleUpdateSuper  = adminRule{function: "UpdateUser", field: "is_superuser", limits: onlySuperusers}
 	ruleUpdateGroups = adminRule{function: "UpdateUser", field: "groups", needs: []need{needChangeUser, needView("group")}, limits: superusersTheirOwn | notOneself | onlyWhatIsHeld}
-	ruleUpdateName   = adminRule{function: "UpdateUser", field: "username", needs: []need{needChangeUser}, limits: superusersTheirOwn}
+	ruleUpdateName   = adminRule{function: "UpdateUser", field: "username", needs: []need{needChangeUser}, limits: superusersTheirOwn | coversStaff}
 	ruleUpdateFirst  = adminRule{function: "UpdateUser", field: "first_name", needs: []need{needChangeUser}, limits: superusersTheirOwn}
 	ruleUpdateLast   = adminRule{function: "UpdateUser", field: "last_name", needs: []need{needChangeUser}, limits: superusersTheirOwn}
 	ruleUserPerms    = adminRule{function: "SetUserPermissions", needs: []need{needChangeUser, needView("permission")}, limits: superusersTheirOwn | notOneself | onlyWhatIsHeld}

@@ -35,7 +35,7 @@ type SessionPage struct {
 // A UserSession is a session with the name of its user.
 type UserSession struct {
 	Session
-	Username string
+	Username string // empty for who may not see users
 }
 
 // AllSessions returns living sessions of users, those that can live longest first: at most limit of them, from after
@@ -51,6 +51,7 @@ func (a Administrator) AllSessions(ctx context.Context, after *SessionID, limit 
 		if a.e.vault != nil {
 			return ErrUnsupported
 		}
+		named := by.allow(&ruleUser, nil) == nil
 		var before []byte
 		if after != nil {
 			before = after[:]
@@ -79,7 +80,11 @@ func (a Administrator) AllSessions(ctx context.Context, after *SessionID, limit 
 			if err != nil {
 				return err
 			}
-			page.Sessions = append(page.Sessions, UserSession{s.public(sel), u.Username})
+			shown := UserSession{Session: s.public(sel)}
+			if named {
+				shown.Username = u.Username
+			}
+			page.Sessions = append(page.Sessions, shown)
 		}
 		page.Next = nil
 		return nil

@@ -549,9 +549,12 @@ func TestLoadKilled(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "app.db")
 	rng := rand.New(rand.NewPCG(3, 4))
 	total := 0
-	for range killRounds() {
+	for round := range killRounds() {
 		must(t, "removing", os.RemoveAll(path))
 		kill := inOther(t, "load", "-", path)
+		if round%2 == 1 {
+			awaitNext(t, path)
+		}
 		time.Sleep(time.Duration(rng.IntN(150)) * time.Millisecond)
 		kill()
 		eng := openAt(t, path, nil)

@@ -43,9 +43,16 @@ type Engine struct {
 	refusals      refusals
 	log           *slog.Logger
 
+	opened     moment
 	closing    sync.Once
 	closed     atomic.Bool
 	background sync.WaitGroup // timers that run
+}
+
+// A moment is when an Engine was opened, and the state it found.
+type moment struct {
+	rev kv.Rev
+	at  time.Time
 }
 
 // Open opens a file, or creates one if cfg.Create is set and there is none. A
@@ -172,7 +179,10 @@ func (e *Engine) start() error {
 	e.cfg.Peppers = nil // the pool has them
 	e.throttle.init(c.Throttle)
 	e.vault = vaultFor(e, c.Sessions)
-	err = e.view(context.Background(), func(tx *ReadTx) error { return e.readMeta(tx) })
+	e.opened.rev, err = e.viewRev(context.Background(), func(tx *ReadTx) error {
+		e.opened.at = tx.now
+		return e.readMeta(tx)
+	})
 	if err != nil {
 		return err
 	}
@@ -259,7 +269,7 @@ func (e *Engine) Close() error {
 		if flushErr := e.flushTouched(context.Background()); flushErr != nil {
 			e.log.Warn("latchbolt: the last use of sessions was not written", "err", flushErr)
 		}
-		if e.noteClock() != nil {
+		if e.worthNoting() && e.noteClock() != nil {
 			e.log.Warn("latchbolt: the clock was not written")
 		}
 		e.closed.Store(true)
@@ -267,6 +277,15 @@ func (e *Engine) Close() error {
 		err = fromStore(e.store.Close())
 	})
 	return err
+}
+
+// glance is how long an Engine may be open that leaves the file as it was if nothing was changed.
+const glance = time.Minute
+
+// worthNoting reports whether Close has to store how late it is. An Engine that only had a look leaves no byte changed.
+func (e *Engine) worthNoting() bool {
+	head, err := e.store.Head(context.Background())
+	return err != nil || head != e.opened.rev || e.clock.now().Sub(e.opened.at) >= glance
 }
 
 // noteClock stores how late it is, so that a clock that is set back is noticed.

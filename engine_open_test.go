@@ -589,3 +589,43 @@ func TestShortIdleLimit(t *testing.T) {
 	_, err := eng.SessionUser(t.Context(), s.Token)
 	want(t, "two seconds later", err, latchbolt.ErrNoSession)
 }
+
+// TestGlanceChangesNothing: an engine that only had a look leaves every byte of the file as it was; one that was open for long
+// stores how late it is, so that a clock that was set back since is noticed.
+func TestGlanceChangesNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.db")
+	now := time.Date(2026, 5, 4, 10, 0, 0, 0, time.UTC)
+	cfg := latchbolt.Config{Create: true, SweepEvery: -1, Clock: func() time.Time { return now }}
+	visit := func(what string, look func(*latchbolt.Engine)) (changed bool) {
+		t.Helper()
+		before, _ := os.ReadFile(path)
+		eng, err := latchbolt.Open(path, &cfg)
+		must(t, what, err)
+		look(eng)
+		must(t, what, eng.Close())
+		after, err := os.ReadFile(path)
+		must(t, what, err)
+		return string(before) != string(after)
+	}
+	visit("making", func(eng *latchbolt.Engine) {
+		must(t, "user", eng.InsertUser(t.Context(), &latchbolt.User{Username: "ada"}, latchbolt.PasswordHash{}))
+	})
+	now = now.Add(24 * time.Hour)
+	if visit("looking", func(eng *latchbolt.Engine) {
+		_, err := eng.UserByName(t.Context(), "ada")
+		must(t, "looking", err)
+	}) {
+		t.Error("a look changed the file")
+	}
+	now = now.Add(time.Hour)
+	if !visit("staying", func(*latchbolt.Engine) { now = now.Add(time.Hour) }) {
+		t.Error("an hour left no trace")
+	}
+	latest := now
+	now = now.Add(-48 * time.Hour)
+	visit("going back", func(eng *latchbolt.Engine) {
+		if got := eng.Now(); got.Before(latest) {
+			t.Errorf("it is %v, and was %v", got, latest)
+		}
+	})
+}

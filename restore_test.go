@@ -404,8 +404,11 @@ func TestRestoreKilled(t *testing.T) {
 	must(t, "filling", fillFile(t, c.dst, 3000)) // so that the two differ in size
 	rng := rand.New(rand.NewPCG(1, 2))
 	lastEpoch, raised := uint32(1), 0
-	for range killRounds() {
+	for round := range killRounds() {
 		kill := inOther(t, "restore", c.src, c.dst)
+		if round%2 == 1 {
+			awaitNext(t, c.dst)
+		}
 		time.Sleep(time.Duration(rng.IntN(30)) * time.Millisecond)
 		kill()
 		for f, err := range latchbolt.VerifyFile(t.Context(), c.dst) {
@@ -434,6 +437,19 @@ func killRounds() int {
 		return 300
 	}
 	return 8
+}
+
+// awaitNext waits until another process has put another file at path.
+func awaitNext(t *testing.T, path string) {
+	t.Helper()
+	before, err := os.Stat(path)
+	must(t, "looking at the file", err)
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if now, err := os.Stat(path); err == nil && !os.SameFile(before, now) {
+			return
+		}
+	}
+	t.Fatal("nothing was put in place within a minute")
 }
 
 // fillFile adds users to a file.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/latchbolt-go/latchbolt"
@@ -67,9 +68,17 @@ func (a *Auth) Fail(w http.ResponseWriter, r *http.Request, err error) {
 	a.ready()
 	status, wait := Status(err)
 	if status >= 500 && r.Context().Err() == nil { // who went away did not fail
-		a.setup.log.Error("authhttp: a request failed", "method", r.Method, "path", r.URL.Path, "err", err)
+		a.setup.log.Error("authhttp: a request failed", "method", r.Method, "path", a.logPath(r), "err", err)
 	}
 	a.fail(w, r, status, wait, "")
+}
+
+// logPath is the path of a request for the log. What stands in a link to set a password is a secret.
+func (a *Auth) logPath(r *http.Request) string {
+	if reset := a.setup.prefix + "password/reset/"; strings.HasPrefix(r.URL.Path, reset) {
+		return reset + "…"
+	}
+	return r.URL.Path
 }
 
 // fail answers with a status and, optionally, words for it.

@@ -38,7 +38,8 @@ const (
 	mailsAtOnce   = 4
 	mailsWaiting  = 64
 	mailTime      = 30 * time.Second
-	mailsAccount  = 3 // at once to one account, then one each
+	mailGrace     = time.Second // to say why, when the time is over
+	mailsAccount  = 3           // at once to one account, then one each
 	mailEvery     = 10 * time.Minute
 	mailsSource   = 10 // requests at once from one source, then one each
 	sourceEvery   = time.Minute
@@ -156,12 +157,39 @@ func (m *mailer) answer(ctx context.Context, email string) {
 func (m *mailer) send(ctx context.Context, u *latchbolt.User, t latchbolt.Token) {
 	link, err := m.a.ResetURL(t)
 	if err == nil {
-		ctx, cancel := context.WithTimeout(ctx, mailTime)
-		defer cancel()
-		err = m.a.SendReset(ctx, ResetMail{User: u, To: u.Email, URL: link})
+		err = m.call(ctx, ResetMail{User: u, To: u.Email, URL: link})
 	}
 	if err != nil {
 		m.a.setup.log.Error("authhttp: a reset mail was not sent", "user", uint64(u.ID), "err", err)
+	}
+}
+
+var errMailPanic = errors.New("SendReset panicked") // what was said may hold the link
+
+// call gives a mail up when its time is over, also if SendReset does not look at its context: others wait for the slot, and the
+// program for its end.
+func (m *mailer) call(ctx context.Context, mail ResetMail) error {
+	ctx, cancel := context.WithTimeout(ctx, mailTime)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() {
+		err := errMailPanic
+		defer func() {
+			_ = recover()
+			done <- err
+		}()
+		err = m.a.SendReset(ctx, mail)
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		select {
+		case err := <-done:
+			return err
+		case <-time.After(mailGrace):
+			return fmt.Errorf("given up: %w", ctx.Err())
+		}
 	}
 }
 

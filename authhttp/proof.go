@@ -23,7 +23,7 @@ func (a *Auth) BasicAuth(next http.Handler) http.Handler {
 		if !ok {
 			return latchbolt.ErrCredentials
 		}
-		id, err := a.Engine.Authenticate(s, latchbolt.Password{Username: name, Password: password, Client: s.client()})
+		id, err := a.Engine.Authenticate(below{s}, latchbolt.Password{Username: name, Password: password, Client: s.client()})
 		if err != nil {
 			return err
 		}
@@ -45,7 +45,7 @@ func (a *Auth) Bearer(next http.Handler) http.Handler {
 		if err != nil {
 			return err
 		}
-		id, err := a.Engine.SessionUser(s, t)
+		id, err := a.Engine.SessionUser(below{s}, t)
 		if err != nil {
 			return err
 		}
@@ -169,7 +169,7 @@ func (s *request) remote() error {
 		}
 		return s.endRemote()
 	}
-	id, err := s.a.Engine.Authenticate(s, latchbolt.RemoteUser{Username: name, Client: s.client()})
+	id, err := s.a.Engine.Authenticate(below{s}, latchbolt.RemoteUser{Username: name, Client: s.client()})
 	if errors.Is(err, latchbolt.ErrCredentials) {
 		if s.id.Anonymous() {
 			return nil
@@ -196,7 +196,7 @@ func (s *request) remote() error {
 }
 
 func (s *request) endRemote() error {
-	err := s.a.Engine.Logout(s, s.token)
+	err := s.a.Engine.Logout(below{s}, s.token)
 	s.forget()
 	return err
 }

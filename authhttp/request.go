@@ -93,6 +93,17 @@ func (s *request) Value(key any) any {
 	return c.Value(key)
 }
 
+// below is the context for calls of the engine while the request is locked: whoever gets it, such as a backend of the
+// program's own, is told that there is no request, and does not wait for itself.
+type below struct{ *request }
+
+func (b below) Value(key any) any {
+	if key == (requestKey{}) {
+		return nil
+	}
+	return b.request.Value(key)
+}
+
 func of(ctx context.Context) (*request, error) {
 	if s, ok := ctx.Value(requestKey{}).(*request); ok {
 		return s, nil
@@ -146,7 +157,7 @@ func (s *request) breakOff(err error) error {
 // look notes that the answer depends on who asks.
 func (s *request) look() error {
 	if !s.looked && s.w.committed {
-		s.a.setup.log.Error("authhttp: a handler asked for the user or the session after the header was sent", "path", s.in.URL.Path)
+		s.a.setup.log.Error("authhttp: a handler asked for the user or the session after the header was sent", "path", s.a.logPath(s.in))
 		return s.breakOff(ErrHeaderSent)
 	}
 	s.looked = true
@@ -169,7 +180,7 @@ func (s *request) userLocked() (latchbolt.Identity, error) {
 	s.loaded = true
 	s.readToken()
 	if !s.token.IsZero() {
-		s.id, s.err = s.a.Engine.SessionUser(s, s.token)
+		s.id, s.err = s.a.Engine.SessionUser(below{s}, s.token)
 		if errors.Is(s.err, latchbolt.ErrNoSession) {
 			s.err = nil
 			s.dead()

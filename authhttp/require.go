@@ -114,7 +114,7 @@ func Fresh(r *http.Request) (bool, error) {
 	if s.source == fromBasic || s.proxied {
 		return true, nil
 	}
-	fresh, err := s.a.Engine.Fresh(s, s.token)
+	fresh, err := s.a.Engine.Fresh(below{s}, s.token)
 	if errors.Is(err, latchbolt.ErrNoSession) {
 		return false, nil
 	}
@@ -199,7 +199,7 @@ func (a *Auth) unlessExempt(next http.Handler) http.Handler {
 // an escaped dot for a name, others resolve it.
 func plainPath(p string) bool {
 	clean := path.Clean(p)
-	return (clean == p || clean+"/" == p) && !strings.Contains(p, `\\`)
+	return (clean == p || clean+"/" == p) && !strings.Contains(p, `\`)
 }
 
 func isExemption(h http.Handler) bool { _, ok := h.(*exemption); return ok }

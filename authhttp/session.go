@@ -59,7 +59,7 @@ func (s *request) load() error {
 	v := new(latchbolt.Values)
 	if !s.token.IsZero() {
 		var err error
-		v, err = s.a.Engine.Values(s, s.token)
+		v, err = s.a.Engine.Values(below{s}, s.token)
 		if errors.Is(err, latchbolt.ErrNoSession) {
 			// It ended between two look-ups; so did its user.
 			s.dead()
@@ -159,7 +159,7 @@ func (rs RequestSession) Clear() error {
 // that are set afterwards begin another one. It is Django's flush.
 func (rs RequestSession) Flush() error {
 	return rs.act(func(s *request) error {
-		err := s.a.Engine.Logout(s, s.token)
+		err := s.a.Engine.Logout(below{s}, s.token)
 		s.forget()
 		return err
 	})
@@ -174,7 +174,7 @@ func (rs RequestSession) Renew() error {
 		if s.source != fromCookie {
 			return ErrStateless // the new token would not get to the client
 		}
-		p, err := s.a.Engine.Renew(s, s.token)
+		p, err := s.a.Engine.Renew(below{s}, s.token)
 		return s.took(p, err)
 	})
 }
@@ -198,7 +198,7 @@ func (rs RequestSession) Info() (p latchbolt.Session, err error) {
 		if s.token.IsZero() {
 			return latchbolt.ErrNoSession
 		}
-		p, err = s.a.Engine.Session(s, s.token)
+		p, err = s.a.Engine.Session(below{s}, s.token)
 		if err != nil && !errors.Is(err, latchbolt.ErrNoSession) {
 			return s.breakOff(err)
 		}
@@ -273,7 +273,7 @@ func (s *request) login(id latchbolt.Identity, o latchbolt.LoginOptions) (latchb
 		o.BrowserLength = true
 	}
 	same := s.id.Anonymous() || s.id.ID() == id.ID()
-	p, err := s.a.Engine.Login(s, id, o)
+	p, err := s.a.Engine.Login(below{s}, id, o)
 	if err != nil {
 		return p, err
 	}
@@ -328,7 +328,7 @@ func (s *request) save() error {
 	if s.expiry != nil && *s.expiry <= 0 {
 		var err error
 		if !s.token.IsZero() {
-			err = s.a.Engine.Logout(s, s.token)
+			err = s.a.Engine.Logout(below{s}, s.token)
 		}
 		s.forget()
 		return err
@@ -344,7 +344,7 @@ func (s *request) save() error {
 	}
 	err := s.write()
 	if err != nil && fresh {
-		err = errors.Join(err, s.a.Engine.Logout(s, s.token))
+		err = errors.Join(err, s.a.Engine.Logout(below{s}, s.token))
 		s.forget()
 	}
 	return err
@@ -359,13 +359,13 @@ func (s *request) beginSession() error {
 	if s.expiry != nil {
 		o.Lifetime = *s.expiry
 	}
-	p, err := s.a.Engine.NewSession(s, o)
+	p, err := s.a.Engine.NewSession(below{s}, o)
 	return s.took(p, err)
 }
 
 func (s *request) write() error {
 	before := s.token
-	t, err := s.a.Engine.UpdateValues(s, s.token, func(v *latchbolt.Values) error {
+	t, err := s.a.Engine.UpdateValues(below{s}, s.token, func(v *latchbolt.Values) error {
 		for _, change := range s.changes {
 			if err := change(v); err != nil {
 				return err
@@ -378,9 +378,9 @@ func (s *request) write() error {
 	}
 	var p latchbolt.Session
 	if s.expiry != nil {
-		p, err = s.a.Engine.SetExpiry(s, t, *s.expiry)
+		p, err = s.a.Engine.SetExpiry(below{s}, t, *s.expiry)
 	} else {
-		p, err = s.a.Engine.Session(s, t)
+		p, err = s.a.Engine.Session(below{s}, t)
 	}
 	return s.took(p, err)
 }
@@ -389,6 +389,7 @@ func (s *request) write() error {
 func (s *request) headers(h http.Header) {
 	if s.cookie != cookieKeep && s.source == fromCookie {
 		h.Add("Set-Cookie", s.setCookie().String())
+		untarget(h)
 		h.Set("Cache-Control", "no-store")
 		s.looked = true
 	} else if s.looked && (!s.token.IsZero() || !s.id.Anonymous()) {
@@ -444,12 +445,21 @@ func vary(h http.Header, name string) {
 	h.Set("Vary", strings.Join(h["Vary"], ", ")+", "+name)
 }
 
+// untarget takes out what goes before Cache-Control where it is understood: the headers of RFC 9213, whose
+// names end alike, and the older one.
+func untarget(h http.Header) {
+	const ending = "-cache-control"
+	for name := range h {
+		if n := len(name) - len(ending); n > 0 && strings.EqualFold(name[n:], ending) || strings.EqualFold(name, "surrogate-control") {
+			delete(h, name)
+		}
+	}
+}
+
 // private keeps an answer for one person out of caches that others share. What the handler
 // says beyond that stays.
 func private(h http.Header) {
-	// These go before Cache-Control where they are understood (RFC 9213).
-	delete(h, "Cdn-Cache-Control")
-	delete(h, "Surrogate-Control")
+	untarget(h)
 	if len(h["Cache-Control"]) == 0 {
 		h["Cache-Control"] = noStore
 		return
@@ -457,11 +467,15 @@ func private(h http.Header) {
 	var keep []string
 	closed := false
 	for _, line := range h["Cache-Control"] {
+		if strings.Contains(line, `"`) { // a comma in it may separate nothing; nobody has to tell how it is read
+			h["Cache-Control"] = noStore
+			return
+		}
 		for d := range strings.SplitSeq(line, ",") {
 			d = strings.TrimSpace(d)
 			name, value, _ := strings.Cut(strings.ToLower(d), "=")
 			switch name {
-			case "", "public", "s-maxage", "proxy-revalidate":
+			case "", "public", "s-maxage", "proxy-revalidate", "must-understand": // the last overrules no-store (RFC 9111, section 5.2.2.3)
 				continue
 			case "private":
 				if value != "" {

@@ -119,7 +119,7 @@ func (a *Auth) events(r *http.Request, t *Texts, u *latchbolt.User) (es []event,
 			continue
 		}
 		ev := event{Time: e.Time, What: t.T(words), Failed: e.Failed}
-		if e.Addr.IsValid() {
+		if e.Addr.IsValid() && (e.Actor == 0 || e.Actor == u.ID) { // where an administrator sits is not for the user
 			ev.Addr = e.Addr.String()
 		}
 		es = append(es, ev)
@@ -206,7 +206,7 @@ func (a *Auth) endPost(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *Auth) endOthersPost(w http.ResponseWriter, r *http.Request) {
-	err := Session(r).act(func(s *request) error { return s.a.Engine.EndOtherSessions(s, s.token) })
+	err := Session(r).act(func(s *request) error { return s.a.Engine.EndOtherSessions(below{s}, s.token) })
 	if err != nil {
 		a.Fail(w, r, err)
 		return

@@ -56,7 +56,7 @@ func (a *Auth) changePost(w http.ResponseWriter, r *http.Request) {
 	}
 	var changed latchbolt.Session
 	err := Session(r).act(func(s *request) (err error) {
-		changed, err = s.a.Engine.ChangePassword(s, s.token, f.Get("old"), password)
+		changed, err = s.a.Engine.ChangePassword(below{s}, s.token, f.Get("old"), password)
 		return s.took(changed, err)
 	})
 	switch {

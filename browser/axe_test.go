@@ -82,13 +82,21 @@ func (v violation) String() string {
 // serious reports whether a finding fails the test.
 func (v violation) serious() bool { return v.Impact == "serious" || v.Impact == "critical" }
 
-// accessibility looks for barriers on the page as it is shown now.
-func (tb *tab) accessibility(script string) (all []violation) {
+// accessibility looks for barriers on the page as it is shown now: by all rules, or only by those that are named.
+func (tb *tab) accessibility(script string, rules ...string) (all []violation) {
 	tb.t.Helper()
 	if !evaluate[bool](tb, `"axe" in window`) {
 		evaluate[bool](tb, script+"\n;true")
 	}
-	out := evaluate[string](tb, `axe.run(document, {resultTypes: ["violations"]}).then(r => JSON.stringify(r.violations))`)
+	options := map[string]any{"resultTypes": []string{"violations"}}
+	if len(rules) > 0 {
+		options["runOnly"] = rules
+	}
+	how, err := json.Marshal(options)
+	if err != nil {
+		tb.t.Fatal(err)
+	}
+	out := evaluate[string](tb, fmt.Sprintf(`axe.run(document, %s).then(r => JSON.stringify(r.violations))`, how))
 	if err := json.Unmarshal([]byte(out), &all); err != nil {
 		tb.t.Fatal(err)
 	}

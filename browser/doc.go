@@ -5,5 +5,7 @@
 //	go test -v -run TestLooks -shots DIR ./...  # also writes a picture of every page into a folder
 //	go test -v -run TestLooks -docs ./...       # makes the pictures in docs/img anew
 //
+// Tests leave the demonstration changed, so each runs once: not with -count 2. BROWSER_PATH names another browser.
+//
 // The intranet runs as a process of its own, listens on loopback and keeps what it has in a temporary folder.
 package browser

@@ -139,6 +139,9 @@ func TestLooks(t *testing.T) {
 	windows := make(map[string]*tab)
 	pages := append([]shot{{"setup", "", func(tb *tab) { tb.visit(fresh.open) }}}, everyPage...)
 	for _, s := range pages {
+		if *docShots && !inDocs[s.name+"-light"] {
+			continue // only pictures are wanted
+		}
 		tb := windows[s.who]
 		if tb == nil {
 			tb = newTab(t, p.base)
@@ -164,7 +167,11 @@ func (tb *tab) inspect(name, script string) {
 		if script == "" {
 			continue
 		}
-		for _, v := range tb.accessibility(script) {
+		var rules []string
+		if scheme == "dark" {
+			rules = []string{"color-contrast", "link-in-text-block"} // nothing but colours is different
+		}
+		for _, v := range tb.accessibility(script, rules...) {
 			if v.serious() {
 				tb.t.Errorf("%s, %s: %v", name, scheme, v)
 			} else {
@@ -176,36 +183,48 @@ func (tb *tab) inspect(name, script string) {
 	if wide := evaluate[int](tb, `document.documentElement.scrollWidth`); wide > 360 {
 		tb.t.Errorf("%s is %d pixels wide on a phone of 360: %s", name, wide, evaluate[string](tb, `[...document.querySelectorAll("body *")].filter(e => e.getBoundingClientRect().right > 361).slice(0, 5).map(e => e.outerHTML.slice(0, 80)).join("\n")`))
 	}
+	if letters := evaluate[string](tb, columnsOfLetters); letters != "" {
+		tb.t.Errorf("%s has text on a phone that is broken after each letter: %s", name, letters)
+	}
 	tb.picture(name, "phone")
 	tb.look("light", 1200, 800)
 }
 
+// columnsOfLetters finds text that has next to no room beside it, and so is high and thin.
+const columnsOfLetters = `[...document.querySelectorAll("main *")].filter(e => {
+	const r = e.getBoundingClientRect(), s = getComputedStyle(e);
+	return !e.closest(".stack thead") && e.innerText?.trim().length > 8 && r.width > 1 && r.width < 40 && r.height > 8 * parseFloat(s.fontSize);
+}).map(e => e.outerHTML.slice(0, 120)).join("\n")`
+
 // inDocs are the pictures that the documents show.
 var inDocs = map[string]bool{"login-light": true, "board-light": true, "account-light": true, "account-phone": true, "console-light": true, "console-dark": true, "users-light": true, "user-permissions-light": true, "group-permissions-light": true}
 
-// picture writes what is shown into the folder for pictures, if one was asked for.
+// picture writes what is shown: all of the page into the folder for pictures, and what fits the window into the documents.
 func (tb *tab) picture(name, look string) {
 	tb.t.Helper()
 	name += "-" + look
-	whole := *shots != ""
-	if !whole && !(*docShots && inDocs[name]) {
-		return
+	if *shots != "" {
+		tb.write(*shots, name, true)
 	}
-	r := call(tb, page.CaptureScreenshot, page.CaptureScreenshotParams{Format: page.CaptureScreenshotFormatPng, CaptureBeyondViewport: &whole})
-	dir := *shots
-	if !whole {
-		dir = filepath.Join("..", "docs", "img")
+	if *docShots && inDocs[name] {
 		const limit = 150 << 10
-		if len(r.Data) > limit {
-			tb.t.Errorf("the picture %s has %d bytes; at most %d", name, len(r.Data), limit)
+		if n := tb.write(filepath.Join("..", "docs", "img"), name, false); n > limit {
+			tb.t.Errorf("the picture %s has %d bytes; at most %d", name, n, limit)
 		}
 	}
+}
+
+// write takes a picture and returns its size in bytes.
+func (tb *tab) write(dir, name string, whole bool) int {
+	tb.t.Helper()
+	r := call(tb, page.CaptureScreenshot, page.CaptureScreenshotParams{Format: page.CaptureScreenshotFormatPng, CaptureBeyondViewport: &whole})
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		tb.t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, name+".png"), r.Data, 0o644); err != nil {
 		tb.t.Fatal(err)
 	}
+	return len(r.Data)
 }
 
 // TestTheChecksFind shows a page that does everything wrong to the checks of the other tests.
@@ -216,13 +235,13 @@ func TestTheChecksFind(t *testing.T) {
 			w.Header().Set("Content-Security-Policy", "default-src 'self'")
 			w.Header().Set("Content-Type", "text/html; charset=utf-8")
 			fmt.Fprint(w, `<!DOCTYPE html><title>x</title><script>1</script><script src="/bad.js"></script><img src="/missing.png">`+
-				`<p style="color: #ccc">x</p><p id="grey">not to be read</p><link rel="stylesheet" href="/style.css"><div id="wide">x</div><b><i>x</b></i>`)
+				`<p style="color: #ccc">x</p><main><p id="thin">broken at each letter</p></main><p id="grey">not to be read</p><link rel="stylesheet" href="/style.css"><div id="wide">x</div><b><i>x</b></i>`)
 		case "/bad.js":
 			w.Header().Set("Content-Type", "text/javascript")
 			fmt.Fprint(w, `console.log("chatter"); undefined.x`)
 		case "/style.css":
 			w.Header().Set("Content-Type", "text/css")
-			fmt.Fprint(w, `#grey { color: #ddd } #wide { width: 500px }`)
+			fmt.Fprint(w, `#grey { color: #ddd } #wide { width: 500px } #thin { width: 1em; overflow-wrap: anywhere }`)
 		default:
 			http.NotFound(w, r)
 		}
@@ -242,20 +261,29 @@ func TestTheChecksFind(t *testing.T) {
 		t.Error("the HTML is taken for good")
 	}
 	if script := axeScript(t); script != "" {
-		ids := ""
-		for _, v := range tb.accessibility(script) {
-			if v.serious() {
-				ids += v.ID + " "
+		found := func(rules ...string) (ids string) {
+			for _, v := range tb.accessibility(script, rules...) {
+				if v.serious() {
+					ids += v.ID + " "
+				}
 			}
+			return ids
 		}
+		ids := found()
 		for _, id := range []string{"color-contrast", "image-alt", "html-has-lang"} {
 			if !strings.Contains(ids, id) {
 				t.Errorf("axe found %q, and not %s", ids, id)
 			}
 		}
+		if ids := found("color-contrast"); ids != "color-contrast " {
+			t.Errorf("by the rule for colours axe found %q", ids)
+		}
 	}
 	tb.look("light", 360, 740)
 	if wide := evaluate[int](tb, `document.documentElement.scrollWidth`); wide <= 360 {
 		t.Errorf("a page that is 500 pixels wide is taken for %d", wide)
+	}
+	if letters := evaluate[string](tb, columnsOfLetters); !strings.Contains(letters, `id="thin"`) {
+		t.Errorf("a column of letters is not seen: %q", letters)
 	}
 }

@@ -27,7 +27,7 @@ var (
 // other has, and people of its own.
 var (
 	chromium context.Context // nil if there is no Chromium
-	demo     *program
+	demo     = &program{}
 )
 
 func TestMain(m *testing.M) {
@@ -176,8 +176,8 @@ func (p *program) stop() error {
 	return nil
 }
 
-// mails returns the links that were sent so far.
-func (p *program) mails(t *testing.T) (links []string) {
+// mails returns the links that were sent to somebody so far.
+func (p *program) mails(t *testing.T, user string) (links []string) {
 	t.Helper()
 	names, err := filepath.Glob(filepath.Join(p.dir, "outbox", "*.eml"))
 	if err != nil {
@@ -187,6 +187,9 @@ func (p *program) mails(t *testing.T) (links []string) {
 		data, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if !strings.Contains(string(data), " for "+user+" ") {
+			continue
 		}
 		links = append(links, regexp.MustCompile(`(?m)^http://\S+`).FindString(string(data)))
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -190,6 +191,9 @@ func (t *tree) socket(path string) string {
 	if t.opts.Socket != "" {
 		return t.opts.Socket
 	}
+	if real, err := filepath.EvalSymlinks(path); err == nil { // the program cannot have opened a link
+		path = real
+	}
 	return path + socketSuffix
 }
 
@@ -289,5 +293,5 @@ func lockedHint(path, socket string, err, dialErr error) error {
 		why = "its control socket cannot be used: " + dialErr.Error()
 	}
 	return &exitError{code: ExitLocked, err: err,
-		hint: fmt.Sprintf("The file is held by %s, and %s (%s). Stop it, or let it call cli.Serve.", who, why, socket)}
+		hint: fmt.Sprintf("The file is held by %s, and %s (%s). Wait until it is done or stop it, or let it call cli.Serve.", who, why, socket)}
 }

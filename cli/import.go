@@ -31,7 +31,7 @@ type importView struct {
 	Groups        int            `json:"groups"`
 	Permissions   int            `json:"permissions"`
 	Sessions      int            `json:"sessions"`
-	Hashed        int            `json:"hashed"` // plain passwords
+	Hashed        int            `json:"hashed"` // plain passwords; in a dry run those that would be
 	Skipped       []noteView     `json:"skipped"`
 	Warnings      []noteView     `json:"warnings"`
 	Reasons       map[string]int `json:"reasons"`      // how often each reason to skip or to warn occurred
@@ -86,7 +86,10 @@ func (v *importView) text(w io.Writer) {
 	}
 	_, _ = fmt.Fprintf(w, "%s %s, %s, %s and %s.\n", verb, plural(v.Users, "user", "users"), plural(v.Groups, "group", "groups"),
 		plural(v.Permissions, "permission", "permissions"), plural(v.Sessions, "session", "sessions"))
-	if v.Hashed > 0 {
+	switch {
+	case v.Hashed > 0 && v.DryRun:
+		_, _ = fmt.Fprintf(w, "It would hash %s.\n", plural(v.Hashed, "plain password", "plain passwords"))
+	case v.Hashed > 0:
 		_, _ = fmt.Fprintf(w, "%s hashed.\n", plural(v.Hashed, "plain password was", "plain passwords were"))
 	}
 	v.notes(w)

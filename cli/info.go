@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -57,7 +58,11 @@ func viewInfo(ctx context.Context, eng *latchbolt.Engine) (*infoView, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &infoView{Path: eng.Path(), Size: s.FileSize, Free: s.FreeBytes, Format: s.Format, Created: stamp(s.Created), Instance: s.Instance,
+	path, err := filepath.Abs(eng.Path()) // a program may have opened it from another folder than the one that the command was given in
+	if err != nil {
+		return nil, err
+	}
+	v := &infoView{Path: path, Size: s.FileSize, Free: s.FreeBytes, Format: s.Format, Created: stamp(s.Created), Instance: s.Instance,
 		CaseSensitive: eng.CaseSensitive()}
 	for u, err := range eng.Users(ctx, latchbolt.UserQuery{}) {
 		if err != nil {

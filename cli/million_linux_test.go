@@ -45,7 +45,7 @@ func TestMillionUsers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		peaks[n] = cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss // KiB
+		peaks[n] = int64(cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) // KiB
 		t.Logf("%d users (%d MiB of lines): %v, %.0f users/s, peak memory %d MiB, file %d MiB",
 			n, input.Size()>>20, took.Round(time.Millisecond), float64(n)/took.Seconds(), peaks[n]>>10, file.Size()>>20)
 		if stdout, _ := b.run(0, "verify", "--json"); !strings.Contains(stdout, `"ok":true`) {

@@ -48,7 +48,7 @@ func (t *tree) restoreCommand() *cobra.Command {
 		opts.LockTimeout = lockWait
 		done, err := latchbolt.Restore(cmd.Context(), args[0], path, &opts)
 		if err != nil {
-			return restoreHint(path, err)
+			return restoreHint(args[0], path, err)
 		}
 		return t.restored(path, done)
 	})
@@ -73,10 +73,14 @@ func (t *tree) restored(path string, done latchbolt.Restored) error {
 	})
 }
 
-// restoreHint says who holds a file that cannot be replaced therefore.
-func restoreHint(path string, err error) error {
+// restoreHint says who holds a file that cannot be read or replaced therefore.
+func restoreHint(src, path string, err error) error {
 	if !errors.Is(err, latchbolt.ErrLocked) {
 		return err
+	}
+	if pid, name, ok := lockHolder(src); ok {
+		return &exitError{code: ExitLocked, err: fmt.Errorf("%s is in use by process %d (%s)", clean(src), pid, clean(name)),
+			hint: "What is in use is no backup. Make one of it with backup, and restore that."}
 	}
 	who := "another program"
 	if pid, name, ok := lockHolder(path); ok {

@@ -115,8 +115,15 @@ func (v *view) bulk() error {
 			d.Rows[i].Error = "Not there any more"
 		case errors.Is(err, latchbolt.ErrConflict), errors.Is(err, latchbolt.ErrLastSuperuser), isInvalid(err):
 			d.Rows[i].Error = sentence(err)
+		case i == 0:
+			return err // nothing was done
 		default:
-			return err
+			v.c.log.Error("console: a bulk action was broken off", "action", d.Action.Name, "done", i, "of", len(d.Rows), "err", err)
+			for j := range d.Rows[i:] {
+				d.Rows[i+j].Error = "Something went wrong here"
+			}
+			d.Failed += len(d.Rows) - i
+			return v.show(http.StatusServiceUnavailable, "bulkdone", v.newPage(d.Action.Text, d))
 		}
 		if err != nil {
 			d.Failed++

@@ -117,7 +117,7 @@ const (
 )
 
 func (c *Console) routes() []*route {
-	userFields := []string{"username", "email", "first_name", "last_name", "is_active", "is_staff", "is_superuser", "groups*", "has_groups"}
+	userFields := []string{"username", "email", "first_name", "last_name", "is_active", "is_staff", "is_superuser", "has*", "groups*", "has_groups"}
 	return []*route{
 		{path: "{$}", get: (*view).dashboard},
 

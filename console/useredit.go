@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/latchbolt-go/latchbolt"
 	"github.com/latchbolt-go/latchbolt/authhttp"
@@ -22,11 +23,26 @@ func (v *view) sendLink(ctx context.Context, u latchbolt.User, t latchbolt.Token
 	if err != nil {
 		return err
 	}
-	if err := v.c.Auth.SendReset(ctx, authhttp.ResetMail{User: &u, To: u.Email, URL: link}); err != nil {
+	if err := v.callSendReset(ctx, authhttp.ResetMail{User: &u, To: u.Email, URL: link}); err != nil {
 		v.c.log.Error("console: a reset mail was not sent", "user", uint64(u.ID), "err", err)
 		return errNoMail
 	}
 	return nil
+}
+
+// mailTime is how long somebody waits for a mail to leave, as [authhttp.SendReset] says.
+const mailTime = 30 * time.Second
+
+// callSendReset takes a panic for a failure: what it says may hold the link.
+func (v *view) callSendReset(ctx context.Context, m authhttp.ResetMail) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, mailTime)
+	defer cancel()
+	defer func() {
+		if recover() != nil {
+			err = errors.New("SendReset panicked")
+		}
+	}()
+	return v.c.Auth.SendReset(ctx, m)
 }
 
 // userFields are the fields of the form, for errors.
@@ -190,8 +206,8 @@ func (v *view) editForm(status int, u latchbolt.User, version latchbolt.Version,
 	return v.show(status, "useredit", p)
 }
 
-// updateUser changes what the form sets. Fields that the form does not have for who asks are not among
-// them unless they are sent, and then the engine decides.
+// updateUser changes what the form sets. A box that is not ticked is not sent, so the form says which boxes it has: who was
+// allowed more since it was made does not untick what could not be ticked.
 func (v *view) updateUser() error {
 	u, err := v.typed()
 	if err != nil {
@@ -213,7 +229,7 @@ func (v *view) updateUser() error {
 		to   **bool
 		flag *bool
 	}{"is_active": {&c.Inactive, &u.Inactive}, "is_staff": {&c.Staff, &u.Staff}, "is_superuser": {&c.Superuser, &u.Superuser}} {
-		if v.form.Has(name) || v.can.May("UpdateUser", name) {
+		if v.sets(name) {
 			*field.to = field.flag
 		}
 	}
@@ -227,9 +243,36 @@ func (v *view) updateUser() error {
 	case errors.Is(err, latchbolt.ErrConflict):
 		return v.stale(u)
 	case isInvalid(err):
+		is, _, uerr := v.admin.User(v.ctx, v.userID())
+		if uerr != nil {
+			return uerr
+		}
+		v.keepLocked(&u, is)
 		return v.editForm(http.StatusUnprocessableEntity, u, c.If, nil, err)
 	}
 	return err
+}
+
+// sets reports whether the form has a field, or a box that may be ticked or not.
+func (v *view) sets(name string) bool {
+	return v.form.Has(name) || slices.Contains(v.form["has"], name)
+}
+
+// keepLocked fills in what the form could not say.
+func (v *view) keepLocked(typed, is *latchbolt.User) {
+	for name, field := range map[string][2]*string{"username": {&typed.Username, &is.Username}, "email": {&typed.Email, &is.Email}, "first_name": {&typed.FirstName, &is.FirstName}, "last_name": {&typed.LastName, &is.LastName}} {
+		if !v.sets(name) {
+			*field[0] = *field[1]
+		}
+	}
+	for name, flag := range map[string][2]*bool{"is_active": {&typed.Inactive, &is.Inactive}, "is_staff": {&typed.Staff, &is.Staff}, "is_superuser": {&typed.Superuser, &is.Superuser}} {
+		if !v.sets(name) {
+			*flag[0] = *flag[1]
+		}
+	}
+	if !v.form.Has("groups") && v.form.Get("has_groups") != "yes" {
+		typed.Groups = is.Groups
+	}
 }
 
 // stale shows what is typed beside what somebody else made of the user meanwhile.
@@ -238,6 +281,7 @@ func (v *view) stale(typed latchbolt.User) error {
 	if err != nil {
 		return err
 	}
+	v.keepLocked(&typed, u)
 	var changed []now
 	text := func(field, is, want string) {
 		if is != want {

@@ -7,13 +7,20 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/latchbolt-go/latchbolt/cli"
 )
 
+// grace is how long further signals mean what the first one did: timeout(1) and some shells send two of them.
+const grace = time.Second
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends it at once
+	context.AfterFunc(ctx, func() {
+		time.Sleep(grace)
+		stop() // a further signal ends it at once
+	})
 	code := cli.Run(ctx, cli.New(nil))
 	stop()
 	os.Exit(code)

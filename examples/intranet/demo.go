@@ -111,7 +111,7 @@ func (a *app) fillDemo(ctx context.Context, clock *timeMachine) error {
 		}
 		for n := range 11 {
 			if len(p.devices) > 0 && (7*n+5*i)%4 != 0 {
-				at(time.Duration(n+1)*day-time.Duration(i)*37*time.Minute, func() error { return a.visit(ctx, ids[i], p.devices[0]) })
+				at(time.Duration(n+1)*day-time.Duration(37*i+23*n%90)*time.Minute, func() error { return a.visit(ctx, ids[i], p.devices[0]) })
 			}
 		}
 	}

@@ -236,22 +236,25 @@ func (a *app) editPost(r *request, p post) error {
 	return a.show(r, http.StatusOK, "edit", &view{Title: "Edit a notice", Post: p})
 }
 
-func (a *app) changePost(r *request, p post) error {
-	old := p
+// changePost saves a post, unless somebody else did since the form was made: then it says what is there now, and asks again.
+func (a *app) changePost(r *request, p post) (err error) {
 	wrong := r.form(&p)
-	edits, err := strconv.Atoi(r.PostFormValue("edits"))
-	if len(wrong) == 0 && err == nil {
-		p.Edits = edits
+	if p.Edits, err = strconv.Atoi(r.PostFormValue("edits")); err != nil {
+		p.Edits = -1 // of no state there is
+	}
+	if len(wrong) == 0 {
 		if err = a.board.change(p); err == nil {
 			return a.done(r, "The notice is changed.")
 		}
 		if !errors.Is(err, errChanged) {
 			return err
 		}
-	}
-	if len(wrong) == 0 {
-		wrong[""] = "Somebody else changed this notice meanwhile. It now reads: “" + old.Title + "” – " + old.Text + " Save again if yours shall count."
-		p.Edits = old.Edits
+		now, err := a.board.get(p.ID)
+		if err != nil {
+			return err
+		}
+		wrong[""] = "Somebody else changed this notice meanwhile. It now reads: “" + now.Title + "” – " + now.Text + " Save again if yours shall count."
+		p.Edits = now.Edits
 	}
 	return a.show(r, http.StatusUnprocessableEntity, "edit", &view{Title: "Edit a notice", Post: p, Wrong: wrong})
 }

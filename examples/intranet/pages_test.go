@@ -239,6 +239,11 @@ func TestFormsKeepWhatWasTyped(t *testing.T) {
 	if !strings.Contains(page, `name="edits" value="1"`) {
 		t.Errorf("saving again is not possible: %s", page)
 	}
+	// A mistake in the form does not make a state newer than it is.
+	status, _, page = alan.post("/posts/1/edit/", "title", "", "text", "mine", "edits", "0")
+	if status != 422 || !strings.Contains(page, `name="edits" value="0"`) {
+		t.Errorf("a mistake in a change of an old state: status %d: %s", status, page)
+	}
 	// Another site cannot post with the cookie of who visits it.
 	r := alan.request("POST", "/posts/1/delete/", nil)
 	r.Header.Set("Sec-Fetch-Site", "cross-site")

@@ -178,7 +178,15 @@ func (a *app) serve(ctx context.Context, ln net.Listener) error {
 	defer closeSocket()
 	web, socket := make(chan error, 1), make(chan error, 1)
 	go func() { web <- srv.Serve(ln) }()
-	go func() { socket <- cli.Serve(socketCtx, a.eng, "") }()
+	go func() {
+		err := cli.Serve(socketCtx, a.eng, "")
+		if errors.Is(err, errors.ErrUnsupported) {
+			slog.Warn("commands cannot be let in while the program runs", "err", err)
+			<-socketCtx.Done()
+			err = nil
+		}
+		socket <- err
+	}()
 
 	var failed error
 	select {
@@ -186,11 +194,6 @@ func (a *app) serve(ctx context.Context, ln net.Listener) error {
 	case failed = <-web:
 	case failed = <-socket:
 		socket <- nil // is read once more below
-		if errors.Is(failed, errors.ErrUnsupported) {
-			slog.Warn("commands cannot be let in while the program runs", "err", failed)
-			<-ctx.Done()
-			failed = nil
-		}
 	}
 	end, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

@@ -180,6 +180,19 @@ func branches(file []byte) map[string]int {
 	return all
 }
 
+// freePages returns the pages on the list of free ones.
+func freePages(file []byte) map[int]bool {
+	free := make(map[int]bool)
+	for page := range len(file) / pageSize {
+		if flags(file, page) == 16 && (int(binary.NativeEndian.Uint64(file[48:])) == page || int(binary.NativeEndian.Uint64(file[pageSize+48:])) == page) {
+			for i := range count(file, page) {
+				free[int(binary.NativeEndian.Uint64(file[page*pageSize+16+8*i:]))] = true
+			}
+		}
+	}
+	return free
+}
+
 // isOf reports whether a leaf has been one of a bucket, with keys from low to below high.
 func isOf(file []byte, page int, bucket, low, high string) bool {
 	all := elements(file, page)

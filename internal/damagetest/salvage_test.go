@@ -2,12 +2,14 @@ package damagetest
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -178,6 +180,31 @@ func TestNewerMeta(t *testing.T) {
 	}
 }
 
+// TestFewerElements lets each leaf say that it has one element less: nobody may take the rest for all there was.
+func TestFewerElements(t *testing.T) {
+	spec := prepared(t)
+	whole, path := spec.read(t, closedFile), filepath.Join(scratch(t), "app.db")
+	noticed, leaves := 0, 0
+	free := freePages(whole)
+	for page := range len(whole) / pageSize {
+		n := count(whole, page)
+		if flags(whole, page) != 2 || n == 0 || free[page] {
+			continue
+		}
+		leaves++
+		data := bytes.Clone(whole)
+		binary.NativeEndian.PutUint16(data[page*pageSize+10:], uint16(n-1))
+		must(t, os.WriteFile(path, data, 0o600))
+		for range latchbolt.VerifyFile(t.Context(), path) {
+			noticed++
+			break
+		}
+	}
+	if noticed != leaves || leaves < 20 {
+		t.Errorf("%d of %d were noticed", noticed, leaves)
+	}
+}
+
 // TestSalvageRefuses tests what Salvage does not do.
 func TestSalvageRefuses(t *testing.T) {
 	spec := prepared(t)
@@ -206,6 +233,14 @@ func TestSalvageRefuses(t *testing.T) {
 	}
 	if _, err := latchbolt.Salvage(t.Context(), filepath.Join(dir, "none.db"), dst, opts); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no file: %v", err)
+	}
+	done, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := latchbolt.Salvage(done, filepath.Join(spec.Dir, closedFile), filepath.Join(dir, "other.db"), opts); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	if _, err := os.Lstat(filepath.Join(dir, "other.db")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a failed salvage left a file: %v", err)
 	}
 	if names, err := filepath.Glob(filepath.Join(dir, ".*")); len(names) > 0 || err != nil {
 		t.Errorf("left behind: %v, %v", names, err)
@@ -274,4 +309,88 @@ func TestSalvageLostPage(t *testing.T) {
 	if same < userCount {
 		t.Errorf("%d permissions are as they were", same)
 	}
+}
+
+// TestSalvageAfterRewrite tests that a file that was compacted, or loaded into, and closed at once has its list of free pages.
+func TestSalvageAfterRewrite(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("a file in use cannot be replaced there")
+	}
+	for name, rewrite := range map[string]func(*latchbolt.Engine) error{
+		"Compact": func(e *latchbolt.Engine) error { _, _, err := e.Compact(t.Context()); return err },
+		"Load": func(e *latchbolt.Engine) error {
+			return e.Load(t.Context(), latchbolt.LoadOptions{}, func(l *latchbolt.Loader) error {
+				return l.InsertUser(&latchbolt.User{Username: "eve"}, latchbolt.PasswordHash{})
+			})
+		},
+		"nothing": func(*latchbolt.Engine) error { return nil },
+	} {
+		dir := scratch(t)
+		path := filepath.Join(dir, "app.db")
+		e, err := latchbolt.Open(path, config(true))
+		must(t, err)
+		must(t, e.CreateUser(t.Context(), &latchbolt.User{Username: "ada"}, "password"))
+		must(t, rewrite(e))
+		must(t, e.Close())
+		r, err := latchbolt.Salvage(t.Context(), path, filepath.Join(dir, "new.db"), nil)
+		must(t, err)
+		if r.Doubt != "" || r.Count("users").Kept == 0 || len(r.Findings) > 0 {
+			t.Errorf("%s: %+v", name, r)
+		}
+		// A salvaged file is one like any other.
+		again, err := latchbolt.Salvage(t.Context(), filepath.Join(dir, "new.db"), filepath.Join(dir, "newer.db"), nil)
+		must(t, err)
+		if again.Doubt != "" || again.Count("users") != r.Count("users") || again.Epoch <= r.Epoch {
+			t.Errorf("%s, once more: %+v", name, again)
+		}
+	}
+}
+
+// FuzzSalvage writes two patches over a small file. Whatever they are, a salvage ends in a sound file or none, and nobody who had no power has any.
+func FuzzSalvage(f *testing.F) {
+	dir := scratch(f)
+	path := filepath.Join(dir, "app.db")
+	e, err := latchbolt.Open(path, config(true))
+	must(f, err)
+	for _, name := range []string{"ada", "eve"} {
+		u := &latchbolt.User{Username: name, Superuser: true}
+		must(f, e.CreateUser(f.Context(), u, "old password"))
+		if name == "eve" {
+			must(f, e.UpdateUser(f.Context(), u.ID, func(u *latchbolt.User) error { u.Superuser = false; return nil }))
+		}
+	}
+	must(f, e.Close())
+	must(f, crop(path))
+	whole, err := os.ReadFile(path)
+	must(f, err)
+	for page := range len(whole) / pageSize {
+		f.Add(uint32(page*pageSize+8), whole[:32], uint32(0), []byte{})
+		f.Add(uint32(page*pageSize), make([]byte, 64), uint32(page*pageSize+16), []byte{255, 255, 255, 255})
+	}
+	f.Fuzz(func(t *testing.T, at uint32, patch []byte, at2 uint32, patch2 []byte) {
+		data := bytes.Clone(whole)
+		copy(data[int(at)%len(data):], patch)
+		copy(data[int(at2)%len(data):], patch2)
+		dir := scratch(t)
+		src, dst := filepath.Join(dir, "damaged.db"), filepath.Join(dir, "new.db")
+		must(t, os.WriteFile(src, data, 0o600))
+		if _, err := latchbolt.Salvage(t.Context(), src, dst, nil); err != nil {
+			if !typed(err) {
+				t.Errorf("Salvage: %v", err)
+			}
+			if _, err := os.Lstat(dst); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("it failed and left a file: %v", err)
+			}
+			return
+		}
+		for finding, err := range latchbolt.VerifyFile(t.Context(), dst) {
+			t.Errorf("the new file: %v, %v", finding, err)
+		}
+		e, err := latchbolt.Open(dst, config(false))
+		must(t, err)
+		if u, err := e.UserByName(t.Context(), "eve"); err == nil && u.Superuser {
+			t.Error("eve is superuser again")
+		}
+		must(t, e.Close())
+	})
 }

@@ -15,16 +15,19 @@ import (
 	"github.com/latchbolt-go/latchbolt"
 )
 
-// sweeps are the kinds of calls that fail. The runtime of Go makes maps of its own, and ends without
-// them, so of these only those of the file are made to fail.
-var sweeps = []struct {
+// A sweep is a kind of calls of which each fails once.
+type sweep struct {
 	name    string
 	calls   string // as strace has them
 	onlyDB  bool
 	errors  []string
 	at      []int // which calls fail in the small size
 	atLeast int   // that the script makes, as the full size finds out
-}{
+}
+
+// sweeps are the kinds of calls that fail. The runtime of Go makes maps of its own, and ends without
+// them, so of these only those of the file are made to fail.
+var sweeps = []sweep{
 	{"pwrite64", "pwrite64", false, []string{"EIO", "ENOSPC"}, []int{1, 4, 9, 22, 41}, 40},
 	{"fdatasync", "fdatasync", false, []string{"EIO", "ENOSPC"}, []int{1, 2, 7, 20}, 30},
 	{"fsync", "fsync", false, []string{"EIO", "ENOSPC"}, []int{1, 2, 3, 5, 8}, 8},
@@ -48,34 +51,41 @@ func TestFaultSweep(t *testing.T) {
 		}
 		t.Fatalf("without a fault: %v\n%s", err, out)
 	}
-	long := os.Getenv("LATCHBOLT_LONG") != ""
-	start, points := time.Now(), 0
 	for _, s := range sweeps {
 		for _, errno := range s.errors {
-			at := s.at
-			if raceEnabled {
-				at = at[:1]
-			}
-			if long {
-				at = nil
-				for n := 1; n <= 2000; n++ {
-					at = append(at, n)
-				}
-			}
-			n := 0
-			for _, when := range at {
-				if !point(t, strace, s.calls, s.onlyDB, errno, when) {
-					break // the script makes no more of them
-				}
-				n = when
-				points++
-			}
-			if n == 0 || long && n < s.atLeast {
-				t.Errorf("%s: only %d calls failed with %s", s.name, n, errno)
-			}
+			t.Run(s.name+"/"+errno, func(t *testing.T) {
+				start := time.Now()
+				n := s.sweep(t, strace, errno)
+				t.Logf("%d calls failed, in %v", n, time.Since(start).Round(time.Millisecond))
+			})
 		}
 	}
-	t.Logf("%d calls failed, in %v", points, time.Since(start).Round(time.Millisecond))
+}
+
+// sweep lets one call after the other fail and returns how many did.
+func (s *sweep) sweep(t *testing.T, strace, errno string) int {
+	at := s.at
+	if raceEnabled {
+		at = at[:1]
+	}
+	long := os.Getenv("LATCHBOLT_LONG") != ""
+	if long {
+		at = nil
+		for n := 1; n <= 2000; n++ {
+			at = append(at, n)
+		}
+	}
+	points := 0
+	for _, when := range at {
+		if !point(t, strace, s.calls, s.onlyDB, errno, when) {
+			break // the script makes no more of them
+		}
+		points++
+	}
+	if points == 0 || long && points < s.atLeast {
+		t.Errorf("only %d calls failed", points)
+	}
+	return points
 }
 
 // point lets one call fail and reports whether it was made.

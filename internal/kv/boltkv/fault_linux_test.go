@@ -327,8 +327,9 @@ func TestOutcome(t *testing.T) {
 		{"write without room", pwrite(unix.ENOSPC), 1, kv.ErrFull, false},
 		{"write over quota", pwrite(unix.EDQUOT), 1, kv.ErrFull, false},
 		{"resize without room", errors.New("file resize error: truncate f: no space left on device"), 1, kv.ErrFull, false},
+		{"resize", errors.New("file resize error: truncate f: input/output error"), 1, unix.EIO, false},
 		{"write, but the new meta is there", pwrite(unix.EIO), 0, kv.ErrUnknown, true},
-		{"no map", errors.New("mmap allocate error: cannot allocate memory"), 1, nil, true},
+		{"no map", errors.New("mmap allocate error: cannot allocate memory"), 1, unix.ENOMEM, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := open(t, create(t))

@@ -153,6 +153,10 @@ func (w *Wreck) tree(id uint64, b kv.Bucket, root bool, depth int) {
 	if w.ctx.Err() != nil {
 		return
 	}
+	if w.reached[id] { // before it is read: there may be many pointers to it
+		w.defect("page %d is in use twice", id)
+		return
+	}
 	p, err := w.whole(id)
 	switch {
 	case err != nil:

@@ -1,0 +1,63 @@
+package authhttp_test
+
+import (
+	"encoding/base64"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/latchbolt-go/latchbolt/authtest"
+)
+
+// Names and passwords that no form sends prove nobody by Basic either, whatever they are made of.
+func TestBasicOddities(t *testing.T) {
+	s := newSite(t, nil, nil)
+	authtest.User(t, s.eng, "ada")
+	h := s.auth.Handler(s.auth.BasicAuth(s.auth.RequireLogin(says("in"))))
+	ask := func(value ...string) int {
+		r := httptest.NewRequest("GET", base+"/", nil)
+		r.Header["Authorization"] = value
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w.Code
+	}
+	b64 := base64.StdEncoding.EncodeToString
+	good := "ada:" + authtest.Password
+	if got := ask("basic " + b64([]byte(good))); got != http.StatusOK {
+		t.Fatalf("good credentials: %d", got)
+	}
+	for _, v := range []string{
+		"Basic", "Basic ", "Basic  " + b64([]byte(good)), "Basic " + strings.TrimRight(b64([]byte(good+"x")), "=") + "!", "Basic " + b64([]byte("ada")), "Basic " + b64([]byte(":"+authtest.Password)),
+		"Basic " + b64([]byte("ada:")), "Basic " + b64([]byte("ada\x00:"+authtest.Password)), "Basic " + b64([]byte("\xff\xfe:"+authtest.Password)), "Basic " + b64([]byte(good+"\n")),
+		"Basic " + b64([]byte("ada:"+strings.Repeat("x", 30_000))), "Basic " + b64([]byte(strings.Repeat("a", 30_000)+":x")), "Basic " + base64.StdEncoding.EncodeToString([]byte("ada\r\nx: y:z")),
+	} {
+		if got := ask(v); got != http.StatusUnauthorized && got != http.StatusTooManyRequests {
+			t.Errorf("%.40q gave %d", v, got)
+		}
+	}
+	if got := ask("Basic "+b64([]byte(good)), "Basic "+b64([]byte(good))); got != http.StatusUnauthorized && got != http.StatusTooManyRequests {
+		t.Errorf("two headers gave %d", got)
+	}
+}
+
+// What a device is called cannot break the page, and is bounded.
+func TestOddDeviceNames(t *testing.T) {
+	s := newSite(t, nil, nil)
+	authtest.User(t, s.eng, "ada")
+	b := s.browser()
+	b.login("ada")
+	p, err := s.eng.Session(t.Context(), b.token())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{`"><script>alert(1)</script>`, strings.Repeat("x", 60_000), "a\x00b", "\xff\xfe", "two\nlines", "\u202eesrever"} {
+		want(t, "naming", b.post("/accounts/sessions/name/", "id", p.ID.String(), "name", name), http.StatusSeeOther)
+		page := b.get("/accounts/")
+		want(t, "account", page, http.StatusOK)
+		if text := body(page); strings.Contains(text, "<script") || len(text) > 20_000 || !utf8.ValidString(text) || strings.Contains(text, "\x00") {
+			t.Errorf("%.30q: a page of %d bytes, valid %v", name, len(text), utf8.ValidString(text))
+		}
+	}
+}
