@@ -1054,6 +1054,15 @@ func TestAnswersAreCopies(t *testing.T) {
 	must(t, "creating", eng.CreateUser(ctx, &latchbolt.User{Username: "ada", Email: "ada@example.com", FirstName: "Augusta", LastName: strings.Repeat("King ", 20)}, goodPassword))
 	s := logIn(t, eng, "ada", latchbolt.LoginOptions{Name: "kitchen tablet", Client: latchbolt.Client{Agent: strings.Repeat("Firefox ", 20), Addr: netip.MustParseAddr("192.0.2.1")}})
 	setValue(t, eng, s.Token, "cart", strings.Repeat("full ", 50))
+	// Small buckets stand in others, and are copied now and then; what the cache holds is in memory anyway.
+	for i := range 40 {
+		name := fmt.Sprint("one of many ", strings.Repeat("x", 100), i)
+		addGroup(t, eng, name)
+		u := latchbolt.User{Username: fmt.Sprint("many", i), FirstName: name, LastName: name}
+		must(t, "creating", eng.CreateUser(ctx, &u, goodPassword))
+		setValue(t, eng, logIn(t, eng, u.Username, latchbolt.LoginOptions{Name: name[:90]}).Token, "cart", name)
+	}
+	eng = reopen(t, eng, &latchbolt.Config{CacheSessions: -1, CacheUsers: -1})
 	var kept []any
 	keep := func(v any, err error) {
 		t.Helper()
