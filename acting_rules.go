@@ -76,7 +76,7 @@ var (
 	ruleUpdateFirst  = adminRule{function: "UpdateUser", field: "first_name", needs: []need{needChangeUser}, limits: superusersTheirOwn}
 	ruleUpdateLast   = adminRule{function: "UpdateUser", field: "last_name", needs: []need{needChangeUser}, limits: superusersTheirOwn}
 	ruleUserPerms    = adminRule{function: "SetUserPermissions", needs: []need{needChangeUser, needView("permission")}, limits: superusersTheirOwn | notOneself | onlyWhatIsHeld}
-	ruleUnlock       = adminRule{function: "Unlock", needs: []need{needChangeUser}, limits: superusersTheirOwn}
+	ruleUnlock       = adminRule{function: "Unlock", needs: []need{needChangeUser}, limits: superusersTheirOwn | coversStaff}
 	ruleDelete       = adminRule{function: "DeleteUser", needs: []need{{"auth.delete_user"}}, limits: superusersTheirOwn | notOneself}
 	ruleWhatGoes     = adminRule{function: "WhatGoesWith", needs: []need{{"auth.delete_user"}}, limits: superusersTheirOwn | notOneself}
 

@@ -39,7 +39,7 @@ func (a *app) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/accounts/", a.auth.Accounts())
 	mux.Handle("/admin/", con.Handler())
-	mux.Handle("GET /static/", http.FileServerFS(files))
+	mux.Handle("GET /static/{name}", http.FileServerFS(files)) // no listing of the folder
 	mux.Handle("GET /{$}", a.page(a.list))
 	mux.Handle("GET /posts/new/{$}", mayAdd(a.page(a.newPost)))
 	mux.Handle("POST /posts/new/{$}", mayAdd(a.page(a.addPost)))

@@ -266,3 +266,14 @@ func TestConsoleIsForThoseWhoMay(t *testing.T) {
 		}
 	}
 }
+
+// The files of the pages are there for everybody, the list of them is not.
+func TestStaticFiles(t *testing.T) {
+	s := newSite(t)
+	b := s.user("ada")
+	for path, want := range map[string]int{"/static/style.css": 200, "/static/": 404, "/static/nothing": 404} {
+		if status, _, page := b.get(path); status != want || strings.Contains(page, "<pre>") {
+			t.Errorf("%s: %d, want %d", path, status, want)
+		}
+	}
+}

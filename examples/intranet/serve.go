@@ -109,7 +109,7 @@ func newAuth(eng *latchbolt.Engine, o options, direct string) *authhttp.Auth {
 		BaseURL:       o.url,
 		Realm:         "Notice board",
 		LoginRequired: true, // every page but those of Exempt and the views for signing in
-		Exempt:        []string{"GET /static/"},
+		Exempt:        []string{"GET /static/{name}"},
 		SendReset:     outbox{dir: filepath.Join(o.dir, "outbox")}.send,
 	}
 	if o.url == "" {

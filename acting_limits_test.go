@@ -39,3 +39,15 @@ func TestSessionsWithoutNames(t *testing.T) {
 		}
 	}
 }
+
+// Whoever may not take the account of more powerful staff over may not take the brake off guessing its password either.
+func TestUnlockingStaff(t *testing.T) {
+	r := newStaffRoom(t)
+	r.holding("auth.change_user", "auth.view_user")
+	if err := r.as(r.actor).Unlock(t.Context(), r.aide); !errors.Is(err, latchbolt.ErrForbidden) {
+		t.Errorf("unlocking staff who can do more: %v", err)
+	}
+	must(t, "unlocking an ordinary user", r.as(r.actor).Unlock(t.Context(), r.other))
+	r.holding("auth.change_user", "auth.view_user", "blog.add_post")
+	must(t, "unlocking staff who can do no more", r.as(r.actor).Unlock(t.Context(), r.aide))
+}
