@@ -259,7 +259,7 @@ func (t *tree) reach(ctx context.Context, path string) (*latchbolt.Engine, *clie
 			return nil, nil, openHint(path, err)
 		}
 		if time.Now().After(end) {
-			return nil, nil, lockedHint(path, t.socket(path), err, dialErr)
+			return nil, nil, lockedHint(path, t.socket(path), dialErr)
 		}
 		select {
 		case <-time.After(lockRetry):
@@ -283,7 +283,7 @@ func openHint(path string, err error) error {
 }
 
 // lockedHint says who holds a file, if that can be known, and what to do.
-func lockedHint(path, socket string, err, dialErr error) error {
+func lockedHint(path, socket string, dialErr error) error {
 	who := "another program"
 	if pid, name, ok := lockHolder(path); ok {
 		who = fmt.Sprintf("process %d (%s)", pid, clean(name))
@@ -292,6 +292,6 @@ func lockedHint(path, socket string, err, dialErr error) error {
 	if !errors.Is(dialErr, os.ErrNotExist) {
 		why = "its control socket cannot be used: " + dialErr.Error()
 	}
-	return &exitError{code: ExitLocked, err: err,
+	return &exitError{code: ExitLocked, err: fmt.Errorf("%s is in use", clean(path)),
 		hint: fmt.Sprintf("The file is held by %s, and %s (%s). Wait until it is done or stop it, or let it call cli.Serve.", who, why, socket)}
 }

@@ -102,7 +102,7 @@ func (t *tree) verify(cmd *cobra.Command, path string, timeout time.Duration) ([
 			return t.verifySnapshot(cmd, conn, path, timeout)
 		}
 		if time.Now().After(end) {
-			return nil, lockedHint(path, t.socket(path), latchbolt.ErrLocked, dialErr)
+			return nil, lockedHint(path, t.socket(path), dialErr)
 		}
 		select {
 		case <-time.After(lockRetry):
