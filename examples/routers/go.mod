@@ -2,6 +2,8 @@ module github.com/latchbolt-go/latchbolt/examples/routers
 
 go 1.26.0
 
+toolchain go1.26.8
+
 require (
 	github.com/gin-gonic/gin v1.12.0
 	github.com/go-chi/chi/v5 v5.5.0
