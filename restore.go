@@ -42,6 +42,7 @@ type Restored struct {
 // What was in force when the backup was made does not come back to life: all sessions are over, for the restored file has
 // a higher epoch than either file had, as far as dst can be read; one-time tokens are void. Passwords,
 // permissions and users are those of the backup, also those that were changed, withdrawn or deleted since.
+// Identifiers that the old file had given out are not given out again, as far as it can be read.
 // An entry in the audit trail, [ActionRestore], says that it was restored.
 //
 // Whatever happens meanwhile, dst is the old file or the new one, whole. Unless the error is
@@ -96,13 +97,44 @@ func (d *Restored) amend(ctx context.Context, s *boltkv.Store, old boltkv.Lookup
 		if err := tx.put(bucketMeta, keyEpoch, r); err != nil {
 			return err
 		}
-		for _, b := range []kv.Bucket{bucketToken, bucketTokenUser} {
+		// Sessions of an earlier epoch are dead as they are; nobody shall have to wait for their time to be rid of them. The last
+		// logins that stand with new ones stay.
+		if err := tx.mergeNew(nil); err != nil {
+			return err
+		}
+		for _, b := range []kv.Bucket{bucketSession, bucketValues, bucketSessionUser, bucketSessionKey, bucketToken, bucketTokenUser} {
 			if err := tx.deletePrefix(b, nil); err != nil {
 				return err
 			}
 		}
+		if err := tx.raiseIDs(old); err != nil {
+			return err
+		}
 		return tx.audit(AuditEntry{Action: ActionRestore, Detail: "from a backup whose latest time is " + d.Latest.Format(time.RFC3339)})
 	})
+}
+
+// raiseIDs makes sure that no identifier is given out that the old file has given out, as far as it tells: programs may keep
+// things under the number of a user elsewhere.
+func (tx *Tx) raiseIDs(old boltkv.Lookup) error {
+	value, err := old(bucketMeta, keyIDs)
+	var body record.Body
+	if err == nil {
+		body, err = unseal(bucketMeta, keyIDs, value)
+	}
+	var last *idsRecord
+	if err == nil {
+		last, err = decodeIDs(&body)
+	}
+	if err != nil {
+		return nil // it does not tell
+	}
+	ids, err := tx.ids()
+	if err != nil {
+		return err
+	}
+	*ids = idsRecord{max(ids.user, last.user), max(ids.group, last.group), max(ids.perm, last.perm)}
+	return tx.put(bucketMeta, keyIDs, ids.encode())
 }
 
 // nextEpoch returns an epoch that no file had. Where the old file does not tell which one it

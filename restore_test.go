@@ -96,9 +96,19 @@ func (c *restoreCase) restored(t *testing.T, done latchbolt.Restored, epoch uint
 	if _, err := eng.CheckToken(ctx, latchbolt.PurposeReset, c.reset); !errors.Is(err, latchbolt.ErrToken) {
 		t.Errorf("a one-time token of the backup: %v", err)
 	}
-	if got := usernames(collect(t, eng, latchbolt.UserQuery{})); !slices.Equal(got, []string{"ada"}) {
+	users := collect(t, eng, latchbolt.UserQuery{})
+	if got := usernames(users); !slices.Equal(got, []string{"ada"}) {
 		t.Errorf("users: %v", got)
+	} else if users[0].LastLogin.IsZero() {
+		t.Error("the last login is lost with the sessions")
 	}
+	must(t, "counting", eng.View(ctx, func(tx *latchbolt.ReadTx) error {
+		n, err := tx.SessionCount()
+		if n != 0 {
+			t.Errorf("%d dead sessions are kept", n)
+		}
+		return err
+	}))
 	login(t, eng, "ada") // with the password of the backup
 	for a, err := range eng.Audit(ctx, latchbolt.AuditQuery{Action: latchbolt.ActionRestore}) {
 		must(t, "reading the trail", err)
@@ -158,6 +168,29 @@ func TestRestore(t *testing.T) {
 		t.Errorf("kept %q; in the folder: %v", done.Kept, got)
 	}
 	c.restored(t, done, 3)
+}
+
+// A number that somebody had after the backup is nobody else's after the restore.
+func TestRestoreKeepsIdentifiers(t *testing.T) {
+	c := newRestoreCase(t)
+	eng, err := latchbolt.Open(c.dst, c.cfg)
+	must(t, "opening", err)
+	eve, err := eng.UserByName(t.Context(), "eve") // made after the backup
+	must(t, "looking up", err)
+	group, err := eng.CreateGroup(t.Context(), "made after the backup")
+	must(t, "creating", err)
+	must(t, "closing", eng.Close())
+	c.restore(t, nil)
+	eng, err = latchbolt.Open(c.dst, c.cfg)
+	must(t, "opening", err)
+	defer eng.Close()
+	if id := addUser(t, eng, "mallory").ID; id <= eve.ID {
+		t.Errorf("identifier %d is given out again; eve had %d", id, eve.ID)
+	}
+	if id, err := eng.CreateGroup(t.Context(), "another"); err != nil || id <= group {
+		t.Errorf("group %d, %v; there was one with %d", id, err, group)
+	}
+	verify(t, eng)
 }
 
 func TestRestoreWithoutAnOldFile(t *testing.T) {
