@@ -145,6 +145,45 @@ func (l *lane) updateUser(u *user, name string, change func(*latchbolt.User)) {
 	})
 }
 
+// administer makes changes by way of a superuser, whose rights are looked at in the same transaction.
+func (l *lane) administer(root, u *user, g *group) {
+	ctx := l.t.Context()
+	if l.number == 0 { // there is one set of these permissions for all lanes
+		l.do("DefineAdmin", func() error {
+			l.w.perms = append(l.w.perms, "auth.view_user", "auth.set_password")
+			return l.eng.DefineAdmin(ctx)
+		})
+	}
+	id, err := l.eng.Identity(ctx, root.id)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	admin := l.eng.As(id)
+	l.do("As: UpdateUser", func() error {
+		u.FirstName = l.name("first")
+		return admin.UpdateUser(ctx, u.id, latchbolt.UserChange{FirstName: &u.FirstName})
+	})
+	l.do("As: RemoveFromGroup", func() error {
+		delete(u.groups, g)
+		return admin.RemoveFromGroup(ctx, u.id, g.id)
+	})
+	l.do("As: AddToGroup", func() error {
+		u.groups[g] = true
+		return admin.AddToGroup(ctx, u.id, g.id)
+	})
+	l.do("As: SetPassword", func() error { return admin.SetPassword(ctx, u.id, u.newPassword(l)) })
+	made := &group{names: []string{l.name("group")}, grants: make(map[grant]bool)}
+	l.do("As: CreateGroup", func() (err error) {
+		l.w.groups = append(l.w.groups, made)
+		made.id, err = admin.CreateGroup(ctx, made.names[0])
+		return err
+	})
+	l.do("As: DeleteGroup", func() error {
+		made.gone = true
+		return admin.DeleteGroup(ctx, made.id, "")
+	})
+}
+
 func (l *lane) deleteUser(u *user) {
 	l.do("DeleteUser", func() error {
 		u.gone = true

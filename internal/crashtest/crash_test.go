@@ -189,7 +189,7 @@ func (k *killed) restart(t *testing.T, old *lane) *workload {
 
 // reading are the methods of an Engine that change nothing.
 var reading = []string{"Audit", "CaseSensitive", "CheckToken", "Explain", "Format", "Fresh", "GoString", "Grants", "Group", "GroupByName", "Groups", "HasModulePerms",
-	"HasPerm", "HasPerms", "HashPassword", "Holders", "Identity", "LogValue", "Members", "Now", "Path", "Permissions", "Perms", "Session", "SessionUser",
+	"HasPerm", "HasPerms", "HashPassword", "Holders", "Identity", "LogValue", "Members", "Now", "PasswordHelp", "Path", "Permissions", "Perms", "Session", "SessionByID", "SessionUser",
 	"Sessions", "Snapshot", "Stats", "String", "Throttled", "User", "UserByName", "Users", "UsersByEmail", "ValidatePassword", "Values", "Verify", "View"}
 
 // TestEveryCall tests that the workloads leave out no method that changes something.

@@ -139,6 +139,7 @@ func (l *lane) scriptPasswords(ada, eve, root *user) {
 }
 
 func (l *lane) scriptChanges(ada, eve, root *user, staff, guests *group) {
+	l.administer(root, eve, staff)
 	name := l.name("other")
 	l.updateUser(ada, "name", func(u *latchbolt.User) { u.Username = name })
 	l.updateUser(ada, "address", func(u *latchbolt.User) { u.Email = name + "@example.com" })
