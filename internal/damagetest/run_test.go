@@ -248,7 +248,7 @@ type tally struct {
 // TestDamage damages files in many ways.
 func TestDamage(t *testing.T) {
 	s := seed(t)
-	cases := 500 // LATCHBOLT_DAMAGE and LATCHBOLT_LONG say otherwise
+	cases := 200 // LATCHBOLT_DAMAGE and LATCHBOLT_LONG say otherwise
 	if testing.Short() || raceEnabled {
 		cases = 300
 	}
