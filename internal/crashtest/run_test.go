@@ -38,7 +38,7 @@ func seed(t *testing.T) uint64 {
 
 // budget returns how many images a test checks that has a share of all of them, in percent.
 func budget(t testing.TB, percent int) int {
-	all := 2500
+	all := 1500
 	if raceEnabled || testing.Short() {
 		all = 300
 	}
