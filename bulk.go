@@ -176,6 +176,11 @@ func newLoader(ctx context.Context, e *Engine, b kv.Bulk, fx *effects) *Loader {
 }
 
 func (l *Loader) begin() error {
+	if l.e.path != "" {
+		if err := extsort.Sweep(filepath.Dir(l.e.path)); err != nil {
+			return err
+		}
+	}
 	ids, err := l.tx.ids()
 	if err == nil {
 		l.before, l.last = ids.user, ids.user

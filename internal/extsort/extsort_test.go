@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -124,5 +125,45 @@ func TestNoFolder(t *testing.T) {
 	}
 	if err := extsort.NewList(dir).Add(nil, nil); err == nil {
 		t.Error("a list with nowhere to write to reports nothing")
+	}
+}
+
+// TestSweep tests that what a killed process left is removed, and nothing else, and that files in use work on.
+func TestSweep(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("nothing is removed on Windows")
+	}
+	dir := filepath.Join(t.TempDir(), "a [folder]*")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s := extsort.New(dir, 1000)
+	defer s.Close()
+	for n := range 1000 {
+		if err := s.Add(0, fmt.Appendf(nil, "%04d", 999-n), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{".latchbolt-sort-123", "app.db", "latchbolt-sort-1"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := extsort.Sweep(dir); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 2 || entries[0].Name() != "app.db" || entries[1].Name() != "latchbolt-sort-1" {
+		t.Errorf("in the folder: %v, %v", entries, err)
+	}
+	n := 0
+	for e, err := range s.Sorted(0) {
+		if err != nil || string(e.Key) != fmt.Sprintf("%04d", n) {
+			t.Fatalf("entry %d is %q, %v", n, e.Key, err)
+		}
+		n++
+	}
+	if n != 1000 {
+		t.Errorf("%d entries", n)
 	}
 }

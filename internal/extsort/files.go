@@ -3,11 +3,15 @@ package extsort
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"os"
+	"path/filepath"
 	"runtime"
+	"strings"
 )
 
 // A file is a temporary file that is written from its beginning to its end, and read afterwards.
@@ -20,14 +24,41 @@ type file struct {
 // fileBuffer is how much is read or written at once.
 const fileBuffer = 64 << 10
 
+// pattern is what the names of temporary files are like while they have one.
+const pattern = ".latchbolt-sort-*"
+
+// Sweep removes from the folder dir what processes left there that were killed after they had made a temporary file and
+// before they had taken its name away. The files of those that are at work lose nothing but that name. On Windows, where files in use
+// keep theirs, nothing is removed.
+func Sweep(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	left, err := filepath.Glob(filepath.Join(escapeGlob(dir), pattern))
+	for _, name := range left {
+		if e := os.Remove(name); !errors.Is(e, fs.ErrNotExist) {
+			err = errors.Join(err, e)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("extsort: %w", err)
+	}
+	return nil
+}
+
+// escapeGlob returns the pattern that matches s and nothing else.
+func escapeGlob(s string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(s)
+}
+
 // newFile makes a file that has no name, where the system allows that.
 func newFile(dir string) (*file, error) {
-	f, err := os.CreateTemp(dir, ".latchbolt-sort-*")
+	f, err := os.CreateTemp(dir, pattern)
 	if err != nil {
 		return nil, fmt.Errorf("extsort: %w", err)
 	}
 	if runtime.GOOS != "windows" {
-		if err := os.Remove(f.Name()); err != nil {
+		if err := os.Remove(f.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) { // another's Sweep may have been first
 			_ = f.Close()
 			return nil, fmt.Errorf("extsort: %w", err)
 		}
