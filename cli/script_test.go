@@ -44,6 +44,7 @@ func TestMain(m *testing.M) {
 	}
 	testscript.Main(m, map[string]func(){
 		"latchbolt": latchboltMain,
+		"worker":    worker,
 		"program":   func() { os.Exit(program(os.Args[1])) },
 		"prepare":   func() { os.Exit(prepare(os.Args[1:])) },
 	})
@@ -125,6 +126,7 @@ func TestScripts(t *testing.T) {
 	}
 	commands := maps.Clone(fileCommands)
 	commands["hold"], commands["release"], commands["exits"] = hold, release, exits
+	commands["run"], commands["input"] = run, input
 	both := holding(t, scripts)
 	direct := scripts
 	if !allRoutes() {
@@ -137,6 +139,7 @@ func TestScripts(t *testing.T) {
 			testscript.Run(t, testscript.Params{
 				Files: files,
 				Setup: func(env *testscript.Env) error {
+					env.Values[benchKey{}] = &workbench{set: make(map[string]bool)}
 					env.Setenv("ROUTE", route)
 					env.Setenv("LATCHBOLT_DB", filepath.Join(env.WorkDir, "app.db"))
 					env.Setenv("DATA", data)
@@ -235,12 +238,16 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: exits CODE PROGRAM [ARG ...]")
 	}
 	code := 0
-	err := ts.Exec(args[1], args[2:]...)
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		code = exit.ExitCode()
+	if args[1] == "latchbolt" {
+		code = runLatchbolt(ts, args[2:])
 	} else {
-		ts.Check(err)
+		err := ts.Exec(args[1], args[2:]...)
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			code = exit.ExitCode()
+		} else {
+			ts.Check(err)
+		}
 	}
 	if got := fmt.Sprint(code); got != args[0] {
 		ts.Fatalf("exit code %s, want %s", got, args[0])
