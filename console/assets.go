@@ -1,14 +1,10 @@
 package console
 
 import (
-	"bytes"
-	"crypto/sha256"
 	_ "embed"
-	"encoding/hex"
 	"fmt"
 	"html/template"
 	"net/http"
-	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -22,36 +18,15 @@ var style []byte
 //go:embed console.js
 var script []byte
 
-// The names change with what is in the files, which may therefore be kept for ever.
+// Assets of the console beside those of all pages.
 var (
-	styleName  = hashed("console-", style, ".css")
-	scriptName = hashed("console-", script, ".js")
+	styleAsset  = webui.NewAsset("console.css", "text/css; charset=utf-8", style)
+	scriptAsset = webui.NewAsset("console.js", "text/javascript; charset=utf-8", script)
 )
 
-func hashed(name string, data []byte, ending string) string {
-	sum := sha256.Sum256(data)
-	return name + hex.EncodeToString(sum[:6]) + ending
-}
-
-// serveStatic answers with a style sheet, the script or the icon. There is nothing private in them.
+// serveStatic answers with a style sheet, the script or the icon.
 func serveStatic(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
-		return
-	}
-	data, kind := style, "text/css; charset=utf-8"
-	switch path.Base(r.URL.Path) {
-	case styleName:
-	case scriptName:
-		data, kind = script, "text/javascript; charset=utf-8"
-	default:
-		webui.Static(w, r)
-		return
-	}
-	w.Header().Set("Content-Type", kind)
-	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
+	webui.Serve(w, r, styleAsset, scriptAsset, webui.Style, webui.Icon)
 }
 
 // funcs are what templates can use.

@@ -293,7 +293,7 @@ func (v *view) frame(title string) webui.Frame {
 	}
 	f := webui.Frame{Lang: "en", Title: title, Site: "Console", Home: v.c.Prefix, Static: v.c.Prefix + "static/",
 		Skip: "Skip to content", NavLabel: "Console", LogoutText: "Sign out",
-		Styles: []string{v.c.Prefix + "static/" + styleName}, Script: v.c.Prefix + "static/" + scriptName}
+		Styles: []string{v.c.Prefix + "static/" + styleAsset.Name}, Script: v.c.Prefix + "static/" + scriptAsset.Name}
 	if a.Realm != "" {
 		f.Site = a.Realm + " console"
 	}

@@ -11,6 +11,8 @@ import (
 	"html/template"
 	"net/http"
 	"path"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -54,36 +56,48 @@ func Parse(funcs template.FuncMap) (*template.Template, error) {
 	return template.New("webui").Funcs(funcs).Parse(frame)
 }
 
-// Names of the files that Static serves. They change with what is in the files, which may therefore be kept
-// for ever.
+// An Asset is a file that pages refer to. There is nothing private in it.
+type Asset struct {
+	Name string // changes with what is in the file, which may therefore be kept for ever
+	kind string
+	data []byte
+}
+
+// NewAsset returns the asset of a file such as "style.css", whose media type is kind.
+func NewAsset(name, kind string, data []byte) *Asset {
+	sum := sha256.Sum256(data)
+	ending := path.Ext(name)
+	return &Asset{strings.TrimSuffix(name, ending) + "-" + hex.EncodeToString(sum[:6]) + ending, kind, data}
+}
+
+// Serve answers with the one of assets that the last part of the path names, to GET and HEAD.
+func Serve(w http.ResponseWriter, r *http.Request, assets ...*Asset) {
+	name := path.Base(r.URL.Path)
+	i := slices.IndexFunc(assets, func(a *Asset) bool { return a.Name == name })
+	switch {
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+	case i < 0:
+		http.NotFound(w, r)
+	default:
+		w.Header().Set("Content-Type", assets[i].kind)
+		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(assets[i].data))
+	}
+}
+
+// Assets of all pages.
 var (
-	styleName = hashed("style-", style, ".css")
-	iconName  = hashed("icon-", icon, ".svg")
+	Style = NewAsset("style.css", "text/css; charset=utf-8", style)
+	Icon  = NewAsset("icon.svg", "image/svg+xml", icon)
 )
 
-func hashed(name string, data []byte, ending string) string {
-	sum := sha256.Sum256(data)
-	return name + hex.EncodeToString(sum[:6]) + ending
-}
-
 // StyleURL returns the address of the style sheet if [Static] is mounted under a path that ends with a slash.
-func (f Frame) StyleURL() string { return f.Static + styleName }
+func (f Frame) StyleURL() string { return f.Static + Style.Name }
 
 // IconURL returns the address of the icon.
-func (f Frame) IconURL() string { return f.Static + iconName }
+func (f Frame) IconURL() string { return f.Static + Icon.Name }
 
-// Static answers with the file that the last part of the path names: the style sheet or the icon.
-func Static(w http.ResponseWriter, r *http.Request) {
-	data, kind := style, "text/css; charset=utf-8"
-	switch path.Base(r.URL.Path) {
-	case styleName:
-	case iconName:
-		data, kind = icon, "image/svg+xml"
-	default:
-		http.NotFound(w, r)
-		return
-	}
-	w.Header().Set("Content-Type", kind)
-	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
-}
+// Static answers with the style sheet or the icon.
+func Static(w http.ResponseWriter, r *http.Request) { Serve(w, r, Style, Icon) }
