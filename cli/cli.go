@@ -82,6 +82,7 @@ func (t *tree) build() *cobra.Command {
 		return pflag.NormalizedName(name)
 	})
 	t.root.SetHelpFunc(t.help)
+	t.strictHelp()
 	quiet(t.root)
 	reflow(t.root)
 	return t.root
@@ -97,6 +98,30 @@ func (t *tree) help(cmd *cobra.Command, args []string) {
 	defer func() { cmd.Example = example }()
 	cmd.Example = strings.ReplaceAll(example, exampleName+" ", t.root.CommandPath()+" ")
 	show(cmd, args)
+}
+
+// strictHelp makes it a usage error to ask for help about what is no command; cobra's own help shows something else then and succeeds.
+func (t *tree) strictHelp() {
+	t.root.InitDefaultHelpCmd()
+	help, _, err := t.root.Find([]string{"help"})
+	if err != nil {
+		panic(err) // it was added just now
+	}
+	t.root.RemoveCommand(help) // cobra adds it to what turns out to be the root
+	quiet(help)
+	help.Run = nil
+	help.RunE = func(cmd *cobra.Command, args []string) error {
+		about, rest, err := cmd.Root().Find(args)
+		if err != nil { // the first word was no command
+			about, rest = cmd.Root(), args
+		}
+		if about.HasSubCommands() { // else the words are its arguments
+			if err := noVerb(about, rest); err != nil {
+				return err
+			}
+		}
+		return about.Help()
+	}
 }
 
 // exampleName stands in examples for the command that the verbs stand under.
