@@ -328,6 +328,9 @@ func TestPages(t *testing.T) {
 			if want == http.StatusForbidden && strings.Contains(rec.Body.String(), "other@example.org") {
 				t.Errorf("%s as %s names a user", path, nobody.Username)
 			}
+			if home := `class="site" href="/"`; nobody == w.common && !strings.Contains(rec.Body.String(), home) {
+				t.Errorf("%s as %s does not lead out of the console: no %s", path, nobody.Username, home)
+			}
 		}
 		if rec := w.get(nil, path); rec.Code != http.StatusFound || !strings.HasPrefix(rec.Header().Get("Location"), "/accounts/login/?next=") {
 			t.Errorf("%s as nobody: %d to %q", path, rec.Code, rec.Header().Get("Location"))

@@ -2,6 +2,7 @@ package console
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -297,7 +298,8 @@ func (v *view) frame(title string) webui.Frame {
 	if a.Realm != "" {
 		f.Site = a.Realm + " console"
 	}
-	if v.can == nil {
+	if v.can == nil { // nothing in here is for them
+		f.Home = cmp.Or(a.Home, "/")
 		return f
 	}
 	f.User, f.Logout = v.can.Username(), accounts+"logout/"
