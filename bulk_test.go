@@ -147,7 +147,7 @@ func TestLoadEqualsTx(t *testing.T) {
 			cfg.Clock = clock.now
 			byTx, byLoad := open(t, &cfg), open(t, &cfg)
 			inMemory := openOn(t, &memkv.Store{Buckets: latchbolt.Buckets}, &cfg)
-			for seed, n := range []int{300, 0, 2000, 1} {
+			for seed, n := range []int{300, 0, sized(700, 2000), 1} {
 				must(t, "by Update", byTx.Update(t.Context(), func(tx *latchbolt.Tx) error { return populate(t, tx, uint64(seed), n) }))
 				for _, eng := range []*latchbolt.Engine{byLoad, inMemory} {
 					load(t, eng, latchbolt.LoadOptions{}, func(l *latchbolt.Loader) error { return populate(t, l, uint64(seed), n) })
@@ -455,6 +455,7 @@ func TestLoadCancelled(t *testing.T) {
 
 // TestLoadInUse reads while users are loaded, with a warm cache, and writes afterwards.
 func TestLoadInUse(t *testing.T) {
+	crowd := sized(5000, 20_000)
 	for name, cfg := range map[string]latchbolt.Config{"cached": {}, "cache off": {CacheUsers: -1}} {
 		t.Run(name, func(t *testing.T) {
 			eng := open(t, &cfg)
@@ -502,7 +503,7 @@ func TestLoadInUse(t *testing.T) {
 				if err := errors.Join(l.Grant(g, "blog.add"), l.Grant(bob.ID, "blog.read", "post 1")); err != nil {
 					return err
 				}
-				if err := loadUsers(l, 0, 20_000, []latchbolt.GroupID{g}); err != nil {
+				if err := loadUsers(l, 0, crowd, []latchbolt.GroupID{g}); err != nil {
 					return err
 				}
 				select {
@@ -534,7 +535,7 @@ func TestLoadInUse(t *testing.T) {
 				t.Errorf("what was revoked is in force; %v", err)
 			}
 			eng = reopen(t, eng, &cfg)
-			if n := len(collect(t, eng, latchbolt.UserQuery{})); n != 20_002 {
+			if n := len(collect(t, eng, latchbolt.UserQuery{})); n != crowd+2 {
 				t.Errorf("%d users", n)
 			}
 		})

@@ -2,6 +2,7 @@ package latchbolt_test
 
 import (
 	"context"
+	"os"
 	"strings"
 	"sync/atomic"
 
@@ -168,4 +169,12 @@ func (b permBackend) Perms(_ context.Context, _ *latchbolt.Engine, id latchbolt.
 		return nil, latchbolt.ErrSkip
 	}
 	return b.perms(id, o)
+}
+
+// sized returns how large something is: everyday, or ci where LATCHBOLT_CI or LATCHBOLT_LONG is set.
+func sized(everyday, ci int) int {
+	if os.Getenv("LATCHBOLT_CI") != "" || longTests {
+		return ci
+	}
+	return everyday
 }
