@@ -467,12 +467,12 @@ const backupName = "backup.db"
 
 func (l *lane) backup(replace bool) {
 	l.do("Backup", func() error {
-		path := filepath.Join(l.rec.dir, backupName)
+		path := filepath.Join(l.dir, backupName)
 		if err := l.eng.Backup(l.t.Context(), path, replace); err != nil {
 			return err
 		}
 		var err error
-		l.w.backup, err = contentOf(path, scratch(l.t))
+		l.w.backup, err = contentOf(path)
 		return err
 	})
 }
