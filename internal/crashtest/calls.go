@@ -355,7 +355,7 @@ func (l *lane) many() *user {
 	u.password = ""
 	p := l.w.perms[0]
 	key := l.name("cookie")
-	s := &session{user: u, brought: true, values: make(map[string]string), created: l.clock.now(), expires: l.clock.now().Add(300 * time.Hour)}
+	s := &session{user: u, key: key, values: make(map[string]string), created: l.clock.now(), expires: l.clock.now().Add(300 * time.Hour)}
 	l.do("Update", func() error {
 		err := l.eng.Update(l.t.Context(), func(tx *latchbolt.Tx) error {
 			stored, row := u.User, latchbolt.Group{Name: g.names[0]}

@@ -83,7 +83,7 @@ type session struct {
 	expires time.Time
 	values  map[string]string
 	name    string
-	brought bool
+	key     string // that was brought along from another system, in place of a token of ours
 }
 
 type oneTime struct {
