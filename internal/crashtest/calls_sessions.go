@@ -93,7 +93,7 @@ func (l *lane) rotated(old *session, change func(*session)) func(latchbolt.Sessi
 			return nil
 		}
 		old.ended = true
-		next.token, next.id = got.Token, got.ID
+		next.token, next.id, next.key = got.Token, got.ID, ""
 		l.w.sessions = append(l.w.sessions, &next)
 		return nil
 	}
