@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/latchbolt-go/latchbolt/internal/extsort"
 	"github.com/latchbolt-go/latchbolt/internal/kv"
 	"github.com/latchbolt-go/latchbolt/internal/kv/boltkv"
 	"github.com/latchbolt-go/latchbolt/internal/record"
@@ -83,6 +85,8 @@ func Open(path string, cfg *Config) (*Engine, error) {
 		return nil, fmt.Errorf("latchbolt: opening %q: %w", path, fromStore(err))
 	}
 	e.store = store
+	// A load that the machine's power left behind holds the passwords of its users. What cannot be removed stays until the next time.
+	_ = extsort.Sweep(filepath.Dir(path))
 	if err := e.start(); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
