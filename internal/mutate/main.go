@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -25,6 +26,8 @@ type options struct {
 	atLeast float64
 	workers int
 	verbose bool
+	these   string
+	run     string
 }
 
 func main() {
@@ -38,6 +41,8 @@ func main() {
 	flag.Float64Var(&o.atLeast, "at-least", 90, "fail if fewer of a hundred are noticed")
 	flag.IntVar(&o.workers, "workers", runtime.GOMAXPROCS(0), "processes at the same time")
 	flag.BoolVar(&o.verbose, "v", false, "say what becomes of each mutant")
+	flag.StringVar(&o.these, "these", "", "try only the mutants that a `file` names, as a report does")
+	flag.StringVar(&o.run, "run", "", "run only tests whose names match a regular `expression`")
 	flag.Parse()
 	o.files = scope
 	if *files != "" {
@@ -69,6 +74,11 @@ func mutate(ctx context.Context, o *options) error {
 		return err
 	}
 	chosen := choose(all, o)
+	if o.these != "" {
+		if chosen, err = named(all, o.these); err != nil {
+			return err
+		}
+	}
 	if o.list {
 		for _, m := range chosen {
 			fmt.Printf("%s:%d:%d\t%s\n", m.file.rel, m.line, m.column, m.key())
@@ -145,6 +155,19 @@ func choose(all []*mutant, o *options) []*mutant {
 	return sample(chosen, o.n, o.seed)
 }
 
+// named returns the mutants that a file names: those whose key, in the form that reports have, ends a line.
+func named(all []*mutant, path string) ([]*mutant, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	lines := make(map[string]bool)
+	for line := range strings.Lines(string(data)) {
+		lines[strings.TrimSpace(line)] = true
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(m *mutant) bool { return !lines[m.label()] }), nil
+}
+
 // try runs the tests with each of the chosen mutants.
 func try(ctx context.Context, l *loader, o *options, chosen []*mutant, reasons map[string]string) ([]result, error) {
 	dir, err := os.MkdirTemp("", "latchbolt-mutate")
@@ -153,6 +176,9 @@ func try(ctx context.Context, l *loader, o *options, chosen []*mutant, reasons m
 	}
 	defer os.RemoveAll(dir)
 	r := &runner{root: l.root, dir: dir, workers: max(1, o.workers)}
+	if r.only, err = regexp.Compile(o.run); err != nil {
+		return nil, err
+	}
 	if r.overlay, err = overlay(dir, l.pkgs, chosen); err != nil {
 		return nil, err
 	}
@@ -184,7 +210,7 @@ func try(ctx context.Context, l *loader, o *options, chosen []*mutant, reasons m
 		defer mu.Unlock()
 		done++
 		if o.verbose {
-			fmt.Fprintf(os.Stderr, "%d/%d %v %s %s | %s\n", done, len(chosen), results[i].took.Round(time.Millisecond), word(results[i]), results[i].by, strings.ReplaceAll(m.key(), "\t", " | "))
+			fmt.Fprintf(os.Stderr, "%d/%d %v %s %s | %s\n", done, len(chosen), results[i].took.Round(time.Millisecond), word(results[i]), results[i].by, m.label())
 		}
 		return nil
 	})

@@ -24,6 +24,9 @@ type result struct {
 	reason string // why it is equivalent; "" if it is not
 }
 
+// label is the key as people read it.
+func (m *mutant) label() string { return strings.ReplaceAll(m.key(), "\t", " | ") }
+
 // diff shows a mutant as a change of the lines it stands on.
 func (m *mutant) diff() string {
 	text := m.file.text
@@ -95,13 +98,13 @@ func writeReport(w io.Writer, results []result, all []*mutant) {
 	fmt.Fprintln(w, "\n## Not noticed")
 	for _, r := range results {
 		if r.reason == "" && !r.killed {
-			fmt.Fprintf(w, "\n```\n%s  %s\n```\n", r.diff(), strings.ReplaceAll(r.key(), "\t", " | "))
+			fmt.Fprintf(w, "\n```\n%s  %s\n```\n", r.diff(), r.label())
 		}
 	}
 	fmt.Fprintln(w, "\n## Equivalent")
 	for _, r := range results {
 		if r.reason != "" {
-			fmt.Fprintf(w, "\n- `%s`: %s\n", strings.ReplaceAll(r.key(), "\t", " | "), r.reason)
+			fmt.Fprintf(w, "\n- `%s`: %s\n", r.label(), r.reason)
 		}
 	}
 }

@@ -27,6 +27,7 @@ type runner struct {
 	root, dir, overlay string
 	workers            int
 	suites             []*suite
+	only               *regexp.Regexp // names of tests
 }
 
 // A suite is a test binary, and what each of its tests takes and reaches.
@@ -87,7 +88,7 @@ func (r *runner) survey(ctx context.Context) error {
 			return err
 		}
 		for name := range strings.Lines(string(out)) {
-			if name = strings.TrimSpace(name); !skipped[name] {
+			if name = strings.TrimSpace(name); !skipped[name] && r.only.MatchString(name) {
 				jobs = append(jobs, job{s, name})
 			}
 		}
