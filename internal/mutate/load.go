@@ -16,6 +16,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/latchbolt-go/latchbolt/internal/critical"
 )
 
 // A source is a package of which files are mutated.
@@ -73,7 +75,7 @@ func load(root string, patterns []string) (*loader, error) {
 			return nil, err
 		}
 		l.exports[p.ImportPath] = p.Export
-		rel, ok := strings.CutPrefix(p.ImportPath, module)
+		rel, ok := strings.CutPrefix(p.ImportPath, critical.Module)
 		if ok && slices.Contains(dirs, "./"+cmp.Or(strings.TrimPrefix(rel, "/"), ".")) {
 			s := &source{path: p.ImportPath, dir: p.Dir, name: p.Name}
 			for _, name := range p.GoFiles {

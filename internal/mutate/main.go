@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"regexp"
 	"runtime"
@@ -14,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/latchbolt-go/latchbolt/internal/critical"
 )
 
 // options are what the command line says.
@@ -44,7 +45,7 @@ func main() {
 	flag.StringVar(&o.these, "these", "", "try only the mutants that a `file` names, as a report does")
 	flag.StringVar(&o.run, "run", "", "run only tests whose names match a regular `expression`")
 	flag.Parse()
-	o.files = scope
+	o.files = critical.Files
 	if *files != "" {
 		o.files = strings.Split(*files, ",")
 	}
@@ -57,11 +58,11 @@ func main() {
 }
 
 func mutate(ctx context.Context, o *options) error {
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", module).Output()
+	root, err := critical.Root()
 	if err != nil {
 		return fmt.Errorf("finding the module: %w", err)
 	}
-	l, err := load(strings.TrimSpace(string(out)), o.files)
+	l, err := load(root, o.files)
 	if err != nil {
 		return err
 	}
@@ -69,7 +70,7 @@ func mutate(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
-	reasons, err := equivalents(equivalentTSV, all, func(file string) bool { return within(file, o.files) })
+	reasons, err := equivalents(equivalentTSV, all, func(file string) bool { return critical.Within(file, o.files) })
 	if err != nil {
 		return err
 	}
@@ -121,7 +122,7 @@ func (l *loader) all(o *options) ([]*mutant, error) {
 		}
 		var own []*mutant
 		for _, f := range s.files {
-			if within(f.rel, o.files) {
+			if critical.Within(f.rel, o.files) {
 				own = append(own, find(l.fset, f, pkg, info)...)
 			}
 		}

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/latchbolt-go/latchbolt/internal/critical"
 )
 
 // Budgets of one mutant: the tests that reach it are run in batches, the quickest first, each of about so much time, until one fails.
@@ -57,7 +59,7 @@ type outcome struct {
 // build compiles the test binaries, once for all mutants.
 func (r *runner) build(mutants []*mutant) error {
 	for _, s := range suites {
-		if !slices.ContainsFunc(mutants, func(m *mutant) bool { return within(m.file.rel, s.files) }) {
+		if !slices.ContainsFunc(mutants, func(m *mutant) bool { return critical.Within(m.file.rel, s.files) }) {
 			continue
 		}
 		b := &suite{pkg: s.pkg, files: s.files, dir: filepath.Join(r.root, filepath.FromSlash(s.pkg))}
@@ -219,7 +221,7 @@ func (r *runner) try(ctx context.Context, m *mutant) (o outcome, err error) {
 	started := time.Now()
 	defer func() { o.took = time.Since(started) }()
 	for _, s := range r.suites {
-		if !within(m.file.rel, s.files) {
+		if !critical.Within(m.file.rel, s.files) {
 			continue
 		}
 		var reach []test
