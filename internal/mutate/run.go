@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/latchbolt-go/latchbolt/internal/critical"
@@ -74,8 +75,11 @@ func (r *runner) build(mutants []*mutant) error {
 	return nil
 }
 
+// maxFailing is how many tests may fail without a mutant. Some count allocations, of which the questions for mutants make more.
+const maxFailing = 5
+
 // survey runs each test by itself and notes what it takes and which mutants it reaches. One that fails without
-// a mutant, twice, is an error.
+// a mutant, twice, is not used; too many of them are an error.
 func (r *runner) survey(ctx context.Context) error {
 	type job struct {
 		s    *suite
@@ -95,6 +99,7 @@ func (r *runner) survey(ctx context.Context) error {
 			}
 		}
 	}
+	var failing atomic.Int64
 	err := r.parallel(len(jobs), func(i int) error {
 		j := jobs[i]
 		reach := filepath.Join(r.dir, "reach"+strconv.Itoa(i))
@@ -112,7 +117,9 @@ func (r *runner) survey(ctx context.Context) error {
 				continue
 			}
 			if err != nil {
-				return fmt.Errorf("%s of %s fails without a mutant: %w\n%s", j.name, j.s.pkg, err, out)
+				fmt.Fprintf(os.Stderr, "mutate: %s of %s fails without a mutant and is not used: %v\n%s", j.name, j.s.pkg, err, out)
+				failing.Add(1)
+				return nil
 			}
 			reached, err := readReach(reach)
 			if err != nil {
@@ -128,6 +135,9 @@ func (r *runner) survey(ctx context.Context) error {
 	})
 	for _, s := range r.suites {
 		slices.SortFunc(s.tests, func(a, b test) int { return int(a.took - b.took) })
+	}
+	if n := failing.Load(); err == nil && n > maxFailing {
+		err = fmt.Errorf("%d tests fail without a mutant", n)
 	}
 	return err
 }
