@@ -19,8 +19,9 @@ import (
 	"github.com/latchbolt-go/latchbolt/internal/critical"
 )
 
-// Budgets of one mutant: the tests that reach it are run in batches, the quickest first, each of about so much time, until one fails.
-var batches = []time.Duration{300 * time.Millisecond, 2 * time.Second, 8 * time.Second, 20 * time.Second}
+// batches are the budgets of one mutant: the tests that reach it are run in batches, the quickest first, each of about so much
+// time, until one fails. The last takes all that are left.
+var batches = []time.Duration{200 * time.Millisecond, time.Second, 5 * time.Second, time.Hour}
 
 // longest is the time that a test may take, by itself and without a mutant, to be run at all.
 const longest = 12 * time.Second
@@ -113,6 +114,11 @@ func (r *runner) survey(ctx context.Context) error {
 			if took >= longest {
 				return nil // not for mutants
 			}
+			if m := passed.FindSubmatch(out); m != nil { // without the time for the process to begin
+				if s, err := strconv.ParseFloat(string(m[1]), 64); err == nil {
+					took = time.Duration(s * float64(time.Second))
+				}
+			}
 			if err != nil && try == 0 {
 				continue
 			}
@@ -203,7 +209,7 @@ func (r *runner) run(ctx context.Context, s *suite, names []string, limit time.D
 		return nil, err
 	}
 	defer os.RemoveAll(tmp)
-	cmd := exec.CommandContext(ctx, s.binary, "-test.failfast", "-test.short", "-test.run", "^("+strings.Join(names, "|")+")$")
+	cmd := exec.CommandContext(ctx, s.binary, "-test.v", "-test.failfast", "-test.short", "-test.run", "^("+strings.Join(names, "|")+")$")
 	cmd.Dir = s.dir
 	cmd.Env = append(append(os.Environ(), "TMPDIR="+tmp), env...)
 	cmd.WaitDelay = time.Second
@@ -216,13 +222,17 @@ func (r *runner) run(ctx context.Context, s *suite, names []string, limit time.D
 	return out.text, err
 }
 
-// A tail keeps the beginning of what is written to it.
+// A tail keeps the end of what is written to it.
 type tail struct{ text []byte }
 
 func (t *tail) Write(p []byte) (int, error) {
-	t.text = append(t.text, p[:min(len(p), max(0, 1<<16-len(t.text)))]...)
+	if t.text = append(t.text, p...); len(t.text) > 1<<17 {
+		t.text = append([]byte(nil), t.text[len(t.text)-1<<16:]...)
+	}
 	return len(p), nil
 }
+
+var passed = regexp.MustCompile(`(?m)^--- PASS: \S+ \((\d+\.\d+)s\)`)
 
 var failure = regexp.MustCompile(`(?m)^--- FAIL: (\S+)`)
 
