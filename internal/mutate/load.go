@@ -55,7 +55,7 @@ func load(root string, patterns []string) (*loader, error) {
 			dirs = append(dirs, dir)
 		}
 	}
-	args := []string{"list", "-export", "-deps", "-json=ImportPath,Dir,Name,GoFiles,Export", "cmp", "errors", "os", "strconv", "sync"} // what helper imports
+	args := []string{"list", "-export", "-deps", "-json=ImportPath,Dir,Name,GoFiles,Export", "cmp", "errors", "os", "strconv", "sync/atomic"} // what helper imports
 	cmd := exec.Command("go", append(args, dirs...)...)
 	cmd.Dir, cmd.Stderr = root, os.Stderr
 	out, err := cmd.StdoutPipe()
