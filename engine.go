@@ -37,6 +37,7 @@ type Engine struct {
 	permBackends  []PermBackend
 	ownFirst      bool // the engine's grants are asked for before any PermBackend
 	throttle      throttle
+	decoy         atomic.Uint64 // user that is read in place of one who is not there
 	touched       touched
 	forgotten     atomic.Uint64 // how often something went out of memory since the file says it
 	backlog       backlog
