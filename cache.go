@@ -44,7 +44,8 @@ type cache struct {
 	mu       sync.Mutex // guards all below, and every change of the tables
 	sessionF [fenceShards]fence
 	userF    [fenceShards]fence
-	policyF  fence // grants of groups, and which permissions there are
+	policyF  fence  // grants of groups, and which permissions there are
+	policyN  uint64 // how often it was raised
 	unions   map[string]*unionState
 	groups   map[GroupID]*groupState
 }
@@ -83,7 +84,9 @@ func newCache(sessions, users int, denied *denials) *cache {
 }
 
 // touchesPolicy reports whether fx changes what more than one user may do.
-func (fx *effects) touchesPolicy() bool { return fx.policy || len(fx.groups) > 0 }
+func (fx *effects) touchesPolicy() bool {
+	return fx.policy || len(fx.defined) > 0 || len(fx.groups) > 0
+}
 
 // fence removes what fx makes untrue and keeps it out until settle.
 func (c *cache) fence(fx *effects) {
@@ -99,18 +102,27 @@ func (c *cache) fence(fx *effects) {
 	}
 	if fx.touchesPolicy() {
 		c.policyF.raise()
+		c.policyN++
 		c.dropPolicyLocked(fx)
 	}
 }
 
 // dropPolicyLocked forgets the users whose permissions may change: all, if
-// permissions came or went, or the members of the groups that changed. c.mu is held.
+// permissions went, or the members of the groups that changed. A permission that comes is nobody's
+// yet, so it changes the index alone. c.mu is held.
 func (c *cache) dropPolicyLocked(fx *effects) {
+	if len(fx.defined) > 0 {
+		fx.index, fx.indexN = c.perms.Load(), c.policyN
+		c.perms.Store(nil)
+	}
 	if fx.policy {
 		c.perms.Store(nil)
 		clear(c.groups)
 		clear(c.unions)
 		c.users.forgetIf(func(*userState) bool { return true })
+		return
+	}
+	if len(fx.groups) == 0 {
 		return
 	}
 	for _, g := range fx.groups {
@@ -142,6 +154,9 @@ func (c *cache) settle(fx *effects, rev kv.Rev, err error) {
 	}
 	if fx.touchesPolicy() {
 		c.policyF.settle(rev, committed)
+		if committed && !fx.policy && fx.index != nil && fx.indexN == c.policyN && c.policyF.allows(rev) {
+			c.perms.Store(fx.index.with(fx.defined, rev)) // nobody else changed it since
+		}
 	}
 }
 
@@ -170,8 +185,9 @@ type groupState struct {
 
 // A unionState is what several groups give together.
 type unionState struct {
-	rev   kv.Rev
-	perms *permSet
+	rev     kv.Rev
+	perms   *permSet
+	objects bool
 }
 
 // A userState is everything about a user that SessionUser and HasPerm need,

@@ -168,7 +168,7 @@ func (e *Engine) HasModulePerms(ctx context.Context, id Identity, app string) (b
 		if st.superuser {
 			return true, nil
 		}
-		if st.perms != nil && slices.ContainsFunc(st.index.apps[app], st.perms.has) {
+		if st.perms != nil && st.index.anyOf(app, st.perms) {
 			return true, nil
 		}
 	}
@@ -359,7 +359,7 @@ func (e *Engine) whyNot(ctx context.Context, st *userState, p Perm) (Reason, err
 	if err != nil {
 		return "", err
 	}
-	if _, ok := x.number[p]; !ok {
+	if _, ok := x.find(p); !ok {
 		return ReasonUndefined, nil
 	}
 	return ReasonNoGrant, nil

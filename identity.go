@@ -88,7 +88,7 @@ func (st *userState) has(p Perm) bool {
 	if st.perms == nil {
 		return false
 	}
-	n, ok := st.index.number[p]
+	n, ok := st.index.find(p)
 	return ok && st.perms.has(n)
 }
 

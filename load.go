@@ -1,8 +1,10 @@
 package latchbolt
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
+	"maps"
 	"slices"
 
 	"github.com/latchbolt-go/latchbolt/internal/kv"
@@ -13,9 +15,56 @@ import (
 type permIndex struct {
 	rev    kv.Rev
 	number map[Perm]uint32
+	late   map[Perm]uint32         // those that were defined since number was made; few
 	alias  map[PermissionID]uint32 // only for those whose number is another's
-	apps   map[string][]uint32
-	top    uint32
+	apps   map[string][]uint32     // of number
+}
+
+// find returns the number of a permission.
+func (x *permIndex) find(p Perm) (n uint32, ok bool) {
+	if n, ok = x.number[p]; !ok && x.late != nil {
+		n, ok = x.late[p]
+	}
+	return n, ok
+}
+
+// maxLate bounds how many permissions are added to an index before it is read anew.
+const maxLate = 256
+
+// with returns the index of a later state, in which nothing is different but that permissions were
+// defined. It is nil if there are too many of them.
+func (x *permIndex) with(defined []Permission, rev kv.Rev) *permIndex {
+	if len(x.late)+len(defined) > maxLate {
+		return nil
+	}
+	y := &permIndex{rev: rev, number: x.number, alias: x.alias, apps: x.apps, late: make(map[Perm]uint32, len(x.late)+len(defined))}
+	maps.Copy(y.late, x.late)
+	defined = slices.SortedFunc(slices.Values(defined), func(a, b Permission) int { return cmp.Compare(a.ID, b.ID) })
+	for _, p := range defined {
+		n, ok := y.find(p.Perm())
+		if !ok {
+			y.late[p.Perm()] = uint32(p.ID)
+			continue
+		}
+		if len(y.alias) == len(x.alias) {
+			y.alias = maps.Clone(y.alias)
+		}
+		y.alias[p.ID] = n
+	}
+	return y
+}
+
+// anyOf reports whether a set has a permission of an app.
+func (x *permIndex) anyOf(app string, in *permSet) bool {
+	if slices.ContainsFunc(x.apps[app], in.has) {
+		return true
+	}
+	for p, n := range x.late {
+		if p.App() == app && in.has(n) {
+			return true
+		}
+	}
+	return false
 }
 
 // num returns the number that stands for a permission in a permSet.
@@ -87,7 +136,6 @@ func (tx *ReadTx) readPerms() (*permIndex, error) {
 		n := uint32(p.ID)
 		x.number[perm] = n
 		x.apps[p.App] = append(x.apps[p.App], n)
-		x.top = max(x.top, n)
 	}
 	return x, nil
 }
@@ -187,6 +235,15 @@ func (l *stateLoader) joined(ids []GroupID) (perms *permSet, objects bool, err e
 	if len(ids) == 0 {
 		return nil, false, nil
 	}
+	if len(ids) > 1 { // users in the same groups share one set
+		l.key = string(groupsKey(ids))
+		if l.c != nil {
+			if u := l.c.union(l.key); u != nil {
+				l.newest = max(l.newest, u.rev)
+				return u.perms, u.objects, nil
+			}
+		}
+	}
 	for _, id := range ids {
 		g, err := l.group(id)
 		if err != nil {
@@ -198,15 +255,7 @@ func (l *stateLoader) joined(ids []GroupID) (perms *permSet, objects bool, err e
 		}
 		perms = perms.or(g.perms)
 	}
-	// Users in the same groups share one set.
-	l.key = string(groupsKey(ids))
-	if l.c != nil {
-		if u := l.c.union(l.key); u != nil {
-			l.newest = max(l.newest, u.rev)
-			return u.perms, objects, nil
-		}
-	}
-	l.union = &unionState{perms: perms}
+	l.union = &unionState{perms: perms, objects: objects}
 	return perms, objects, nil
 }
 

@@ -129,7 +129,7 @@ func (tx *Tx) InsertPermission(p *Permission) error {
 		return err
 	}
 	p.ID = id
-	tx.fx.policy = true
+	tx.fx.defined = append(tx.fx.defined, *p)
 	return nil
 }
 

@@ -738,3 +738,32 @@ func TestChangesAreInForceElsewhereAtOnce(t *testing.T) {
 		wg.Wait()
 	}
 }
+
+// TestDefinedAtOnce defines and grants permissions on several goroutines, whose commits are often one, and asks for each at once.
+func TestDefinedAtOnce(t *testing.T) {
+	ctx := t.Context()
+	eng := open(t, nil)
+	u := addUser(t, eng, "ada")
+	id, err := eng.Identity(ctx, u.ID)
+	must(t, "identity", err)
+	must(t, "defining", eng.Define(ctx, latchbolt.Permission{App: "blog", Codename: "add_post"}))
+	must(t, "granting", eng.Grant(ctx, u.ID, "blog.add_post"))
+	ask := func(p latchbolt.Perm) {
+		if ok, err := eng.HasPerm(ctx, id, p); !ok || err != nil {
+			t.Errorf("%s was defined and granted: got %v, %v", p, ok, err)
+		}
+	}
+	for i := range 25 {
+		ask("blog.add_post") // has the list of permissions in memory
+		inParallel(4, 4, func(g int) {
+			p := latchbolt.Permission{App: "app", Codename: fmt.Sprint("p", i, "-", g)}
+			if err := eng.Define(ctx, p); err != nil {
+				t.Error(err)
+			}
+			if err := eng.Grant(ctx, u.ID, p.Perm()); err != nil {
+				t.Error(err)
+			}
+			ask(p.Perm())
+		})
+	}
+}

@@ -44,6 +44,9 @@ const (
 	maxSealed    = 4096 // a cookie has no room for more (RFC 6265, section 6.1)
 )
 
+// tokenEncoding is strict, so that one token has one text.
+var tokenEncoding = base64.RawURLEncoding.Strict()
+
 // ParseToken reads what [Token.Reveal] gave, or a session key of Django. It
 // only looks at the form: whether the token is good is for [Engine.SessionUser]
 // to say. The error is [ErrNoSession].
@@ -53,8 +56,7 @@ func ParseToken(s string) (Token, error) {
 	}
 	if len(s) == tokenText {
 		var raw [tokenBytes]byte
-		// Strict, so that one token has one text.
-		if n, err := base64.RawURLEncoding.Strict().Decode(raw[:], []byte(s)); err == nil && n == tokenBytes {
+		if n, err := tokenEncoding.Decode(raw[:], []byte(s)); err == nil && n == tokenBytes {
 			t := Token{kind: tokenNative}
 			copy(t.sel[:], raw[:16])
 			copy(t.ver[:], raw[16:])

@@ -49,7 +49,10 @@ type effects struct {
 	users     []UserID
 	sessions  []selector
 	groups    []GroupID
-	policy    bool       // permissions were defined or removed
+	policy    bool // permissions were removed
+	defined   []Permission
+	index     *permIndex // to which those are added, if nobody else changed it
+	indexN    uint64     // cache.policyN when it was current
 	idsBefore *idsRecord // identifiers given out before this transaction
 	after     []func()
 	costs     map[int64]int64 // change in the number of hashes, by cost

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"reflect"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -276,4 +278,49 @@ func compareStored(t *testing.T, s *site, row *cookieRow, sent, now string) stri
 		return fmt.Sprintf("stored is %v, want %v", got, wanted)
 	}
 	return ""
+}
+
+// TestCookieIsReadAsNetHTTPDoes puts headers together from all that matters in them, and compares with the standard library.
+func TestCookieIsReadAsNetHTTPDoes(t *testing.T) {
+	pieces := []string{"", cookie, cookie, cookie + "=", "=", ";", "; ", " ", "\t", `"`, "abcDEF-_.09", "s.aGk", "x", "é", "\x00", ",", cookie + "=tok", "; " + cookie + "=tok", "a=b; "}
+	rng := rand.New(rand.NewPCG(4, 4))
+	plain, several, none := 0, 0, 0
+	for range 200_000 {
+		h := http.Header{}
+		for range rng.IntN(8) / 6 * rng.IntN(3) {
+			h.Add("Cookie", cookie+"=tok")
+		}
+		line := ""
+		for range rng.IntN(9) {
+			line += pieces[rng.IntN(len(pieces))]
+		}
+		h.Add("Cookie", line)
+		r := &http.Request{Header: h}
+		want, sent := "", false
+		all := r.CookiesNamed(cookie)
+		for i, c := range all {
+			want, sent = c.Value, true
+			if i > 0 && c.Value != all[0].Value {
+				want = ""
+				break
+			}
+		}
+		if got, ok := authhttp.CookieNamed(r, cookie); got != want || ok != sent {
+			t.Fatalf("%q: got %q, %v; want %q, %v", h["Cookie"], got, ok, want, sent)
+		}
+		switch len(all) {
+		case 0:
+			none++
+		case 1:
+			plain++
+		default:
+			several++
+		}
+	}
+	if plain < 1000 || several < 1000 || none < 1000 {
+		t.Errorf("%d headers with one cookie, %d with several, %d without: this tests nothing", plain, several, none)
+	}
+	if _, ok := authhttp.CookieNamed(&http.Request{Header: http.Header{"Cookie": {strings.Repeat(";", 4000) + cookie + "=tok"}}}, cookie); ok {
+		t.Error("more cookies than net/http takes")
+	}
 }

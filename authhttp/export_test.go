@@ -5,6 +5,9 @@ import (
 	"net/netip"
 )
 
+// CookieNamed is the value of a cookie as the middleware reads it.
+func CookieNamed(r *http.Request, name string) (string, bool) { return cookieNamed(r, name) }
+
 // LoginLocation is where a person is sent to log in, with the way back in a field.
 func LoginLocation(loginURL, field, next string) string { return loginLocation(loginURL, field, next) }
 

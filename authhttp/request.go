@@ -212,16 +212,8 @@ func (s *request) readToken() {
 		return
 	}
 	s.read = true
-	text := ""
-	for i, c := range s.in.CookiesNamed(s.a.setup.name) {
-		s.sent = true
-		if i > 0 && c.Value != text {
-			text = ""
-			break
-		}
-		text = c.Value
-	}
-	if !s.sent {
+	var text string
+	if text, s.sent = cookieNamed(s.in, s.a.setup.name); !s.sent {
 		return
 	}
 	t, err := latchbolt.ParseToken(text)
@@ -230,6 +222,50 @@ func (s *request) readToken() {
 		return
 	}
 	s.token, s.raw = t, text
+}
+
+// plainLine is how long a Cookie header can be that is read here; what is longer is left to net/http, which has a limit for the
+// number of cookies.
+const plainLine = 2 << 10
+
+// cookieNamed returns the value of the cookie of a name, or "" if there are several that do not agree, and whether there is any.
+// What counts is how net/http reads the header. Where the name occurs once, as nearly always, that is found without making a list.
+func cookieNamed(r *http.Request, name string) (text string, sent bool) {
+	lines := r.Header["Cookie"]
+	if len(lines) == 0 {
+		return "", false
+	}
+	if len(lines) == 1 && len(lines[0]) <= plainLine {
+		before, rest, _ := strings.Cut(lines[0], name)
+		if len(before)+len(rest) == len(lines[0]) {
+			return "", false // the name does not occur
+		}
+		if text, ok := plainValue(before, rest); ok && !strings.Contains(rest, name) {
+			return text, true
+		}
+	}
+	for i, c := range r.CookiesNamed(name) {
+		if i > 0 && c.Value != text {
+			return "", true
+		}
+		text, sent = c.Value, true
+	}
+	return text, sent
+}
+
+// plainValue returns the value of the cookie between whose name and the beginning and end of the header stand before and
+// rest. It is not ok if anything is there that has to be looked at twice.
+func plainValue(before, rest string) (value string, ok bool) {
+	if before != "" && !strings.HasSuffix(before, ";") && !strings.HasSuffix(before, "; ") || !strings.HasPrefix(rest, "=") {
+		return "", false
+	}
+	value, _, _ = strings.Cut(rest[1:], ";")
+	for _, c := range []byte(value) {
+		if (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') && c != '-' && c != '_' && c != '.' {
+			return "", false
+		}
+	}
+	return value, true
 }
 
 // sealed reports whether sessions live in their tokens, which only get a later end by being replaced.

@@ -450,7 +450,7 @@ func vary(h http.Header, name string) {
 func untarget(h http.Header) {
 	const ending = "-cache-control"
 	for name := range h {
-		if n := len(name) - len(ending); n > 0 && strings.EqualFold(name[n:], ending) || strings.EqualFold(name, "surrogate-control") {
+		if n := len(name) - len(ending); n > 0 && name[len(name)-1]|0x20 == 'l' && (strings.EqualFold(name[n:], ending) || strings.EqualFold(name, "surrogate-control")) {
 			delete(h, name)
 		}
 	}
