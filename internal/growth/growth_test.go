@@ -151,7 +151,4 @@ func TestMakeMillions(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if took > 2*time.Minute {
-		t.Error("that took too long")
-	}
 }
