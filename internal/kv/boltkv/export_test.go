@@ -1,6 +1,10 @@
 package boltkv
 
-import "os"
+import (
+	"bytes"
+	"context"
+	"os"
+)
 
 // Waiting returns how many callers stand in the queue for the baton.
 func Waiting(s *Store) int {
@@ -28,4 +32,24 @@ func Registered(path string) bool {
 		}
 	}
 	return false
+}
+
+// Walks returns what is found in a file at a glance, and by the walk that it stands for: how many pages are in use, and whether
+// all is well.
+func Walks(file []byte) (glanced uint64, sound bool, walked uint64, defects []error) {
+	r := bytes.NewReader(file)
+	m, err := sniff(r, int64(len(file)))
+	if err != nil {
+		return 0, false, 0, []error{err}
+	}
+	glanced, sound = atAGlance(context.Background(), r, m)
+	w := newWalker(context.Background(), r, m, false, func(err error) bool {
+		defects = append(defects, err)
+		return true
+	})
+	w.all()
+	if w.err != nil {
+		defects = append(defects, w.err)
+	}
+	return glanced, sound, w.count, defects
 }

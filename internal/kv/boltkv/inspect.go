@@ -87,10 +87,10 @@ func openSource(path string) (_ opened, err error) {
 // tried on files that are damaged. It returns nil if there is none.
 func lookup(ctx context.Context, r *os.File, m meta, bucket kv.Bucket, key []byte) (value []byte, err error) {
 	var defect error
-	w := &walker{ctx: ctx, r: r, m: m, deep: true, seen: map[uint64]*[512]uint64{}, report: func(err error) bool {
+	w := newWalker(ctx, r, m, true, func(err error) bool {
 		defect = err
 		return false
-	}}
+	})
 	value = w.find(m.root, []byte(bucket))
 	switch {
 	case len(value) < bucketLen:
@@ -104,10 +104,10 @@ func lookup(ctx context.Context, r *os.File, m meta, bucket kv.Bucket, key []byt
 	return value, errors.Join(w.err, defect)
 }
 
-// find returns the value of a key in the tree below page id, or nil.
+// find returns the value of a key in the tree below page id, or nil. It is valid until the next page is read.
 func (w *walker) find(id uint64, key []byte) []byte {
-	for range maxDepth {
-		p, ok := w.read(id, func(uint16) bool { return true })
+	for depth := range maxDepth {
+		p, ok := w.read(id, depth, func(uint16) bool { return true })
 		if !ok {
 			return nil
 		}

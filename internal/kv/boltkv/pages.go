@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/latchbolt-go/latchbolt/internal/kv"
 )
@@ -35,9 +36,28 @@ type walker struct {
 	report  func(error) bool
 	stopped bool
 
-	seen  map[uint64]*[512]uint64 // bitmap of the pages reached, in blocks
-	count uint64                  // pages reached
-	err   error                   // of reading, or of the context
+	seen  bitmap               // pages reached
+	count uint64               // how many
+	bufs  [maxDepth + 1][]byte // the page looked at on each level, on the way to the present one
+	later *glance              // nil: leaves are looked at when they are reached
+	err   error                // of reading, or of the context
+}
+
+// A bitmap is a set of pages.
+type bitmap []uint64
+
+func newBitmap(m meta) bitmap { return make(bitmap, m.pages/64+1) }
+
+// add adds a page and reports false if it was there already.
+func (b bitmap) add(id uint64) bool {
+	word, bit := &b[id/64], uint64(1)<<(id%64)
+	was := *word & bit
+	*word |= bit
+	return was == 0
+}
+
+func newWalker(ctx context.Context, r io.ReaderAt, m meta, deep bool, report func(error) bool) *walker {
+	return &walker{ctx: ctx, r: r, m: m, deep: deep, report: report, seen: newBitmap(m)}
 }
 
 // walk walks the state m of the file r and calls report for each defect until
@@ -45,13 +65,23 @@ type walker struct {
 // read, which is enough to know that bbolt can find its way. It returns the
 // number of pages in use, and an error if the walk could not be finished.
 func walk(ctx context.Context, r io.ReaderAt, m meta, deep bool, report func(error) bool) (uint64, error) {
-	w := &walker{ctx: ctx, r: r, m: m, deep: deep, report: report, seen: map[uint64]*[512]uint64{}}
+	if !deep {
+		if used, sound := atAGlance(ctx, r, m); sound {
+			return used, nil
+		}
+	}
+	w := newWalker(ctx, r, m, deep, report)
+	w.all()
+	return w.count, w.err
+}
+
+// all walks everything.
+func (w *walker) all() {
 	w.mark(0, 2)
-	w.tree(m.root, true, 0, nil, nil)
-	if m.synced() && !w.stopped {
+	w.tree(w.m.root, true, 0, nil, nil)
+	if w.m.synced() && !w.stopped {
 		w.freelist()
 	}
-	return w.count, w.err
 }
 
 // firstDefect returns the first thing wrong with the state m of the file as
@@ -82,17 +112,10 @@ func (w *walker) mark(id, n uint64) bool {
 		return false
 	}
 	for p := id; p < id+n; p++ {
-		block := w.seen[p>>15]
-		if block == nil {
-			block = new([512]uint64)
-			w.seen[p>>15] = block
-		}
-		word, bit := &block[p>>6&511], uint64(1)<<(p&63)
-		if *word&bit != 0 {
+		if !w.seen.add(p) {
 			w.defect("page %d is in use twice", p)
 			return false
 		}
-		*word |= bit
 		w.count++
 	}
 	return true
@@ -107,9 +130,25 @@ type page struct {
 	data     []byte // from the header on; only the header if the rest was not wanted
 }
 
-// read reads the page id and marks it as used. It returns false after having
-// reported what is wrong.
-func (w *walker) read(id uint64, whole func(flags uint16) bool) (page, bool) {
+// parseHead reads the header of a page.
+func parseHead(head []byte) page {
+	return page{
+		id:       order.Uint64(head),
+		flags:    order.Uint16(head[8:]),
+		count:    int(order.Uint16(head[10:])),
+		overflow: uint64(order.Uint32(head[12:])),
+		data:     head,
+	}
+}
+
+// holds reports whether the page has room for its elements.
+func (p *page) holds(pageSize int) bool {
+	return uint64(pageHeader+p.count*elementLen) <= (p.overflow+1)*uint64(pageSize)
+}
+
+// read reads the page id, which is on the level depth, and marks it as used. It returns false after having
+// reported what is wrong. The page is valid until another one of the level is read.
+func (w *walker) read(id uint64, depth int, whole func(flags uint16) bool) (page, bool) {
 	if w.stopped {
 		return page{}, false
 	}
@@ -121,23 +160,20 @@ func (w *walker) read(id uint64, whole func(flags uint16) bool) (page, bool) {
 		w.defect("page %d is out of range", id)
 		return page{}, false
 	}
-	// A deep walk wants nearly every page as a whole, and few have any following.
+	// Nearly every page is wanted as a whole if leaves are, or come later, and few have any following.
 	n := pageHeader
-	if w.deep {
+	if w.deep || w.later != nil {
 		n = w.m.pageSize
 	}
-	first := make([]byte, n)
+	buf := &w.bufs[depth]
+	if *buf == nil {
+		*buf = make([]byte, w.m.pageSize)
+	}
+	first := (*buf)[:n]
 	if !w.readAt(first, int64(id)*int64(w.m.pageSize)) {
 		return page{}, false
 	}
-	head := first[:pageHeader:pageHeader]
-	p := page{
-		id:       order.Uint64(head),
-		flags:    order.Uint16(head[8:]),
-		count:    int(order.Uint16(head[10:])),
-		overflow: uint64(order.Uint32(head[12:])),
-		data:     head,
-	}
+	p := parseHead(first[:pageHeader:pageHeader])
 	if p.id != id {
 		w.defect("page %d says that it is page %d", id, p.id)
 		return page{}, false
@@ -153,12 +189,9 @@ func (w *walker) read(id uint64, whole func(flags uint16) bool) (page, bool) {
 		w.defect("page %d has %d following", id, p.overflow)
 		return page{}, false
 	}
-	p.data = first
-	if len(first) == int(size) {
-		return p, true
-	}
-	p.data = append(make([]byte, 0, size), first...)[:size]
-	return p, w.readAt(p.data[len(first):], int64(id)*int64(w.m.pageSize)+int64(len(first)))
+	*buf = slices.Grow(first, int(size)-n)[:size]
+	p.data = *buf
+	return p, n == int(size) || w.readAt(p.data[n:], int64(id)*int64(w.m.pageSize)+int64(n))
 }
 
 // readAt fills b; a file that ends too early is a defect, other errors end
@@ -184,7 +217,7 @@ func (w *walker) tree(id uint64, root bool, depth int, low, high []byte) {
 		w.defect("page %d is more than %d levels deep", id, maxDepth)
 		return
 	}
-	p, ok := w.read(id, func(flags uint16) bool { return flags != leafFlag || root || w.deep })
+	p, ok := w.read(id, depth, func(flags uint16) bool { return flags != leafFlag || root || w.deep })
 	if !ok {
 		return
 	}
@@ -203,33 +236,48 @@ func (w *walker) branch(p page, root bool, depth int, low, high []byte) {
 		w.defect("branch page %d is empty", p.id)
 		return
 	}
-	keys := make([][]byte, p.count)
-	ids := make([]uint64, p.count)
-	for i := range keys {
-		at := pageHeader + i*elementLen
-		if at+elementLen > len(p.data) {
-			w.defect("page %d has no room for %d elements", p.id, p.count)
-			return
-		}
-		e := p.data[at:]
-		key, ok := w.bytes(p, i, at, uint64(order.Uint32(e)), uint64(order.Uint32(e[4:])))
+	if !p.holds(w.m.pageSize) {
+		w.defect("page %d has no room for %d elements", p.id, p.count)
+		return
+	}
+	var before []byte
+	for i := range p.count {
+		key, _, ok := w.child(p, i)
 		if !ok {
 			return
 		}
-		keys[i], ids[i] = key, order.Uint64(e[8:])
-		w.order(p, i, keys, low, high)
+		w.order(p, i, before, key, low, high)
+		before = key
 	}
-	for i, id := range ids {
-		next := high
-		if i+1 < len(keys) {
-			next = keys[i+1]
+	for i := range p.count {
+		key, id, _ := w.child(p, i)
+		if w.later != nil && w.later.postpones(w, id, root, depth+1) {
+			continue
 		}
-		w.tree(id, root, depth+1, keys[i], next)
+		next := high
+		if i+1 < p.count {
+			next, _, _ = w.child(p, i+1)
+		}
+		w.tree(id, root, depth+1, key, next)
+		if w.stopped {
+			return
+		}
 	}
 }
 
+// child returns the key and the page of element i of a branch.
+func (w *walker) child(p page, i int) ([]byte, uint64, bool) {
+	at := pageHeader + i*elementLen
+	e := p.data[at:]
+	key, ok := w.bytes(p, i, at, uint64(order.Uint32(e)), uint64(order.Uint32(e[4:])))
+	return key, order.Uint64(e[8:]), ok
+}
+
 func (w *walker) leaf(p page, root bool, depth int, low, high []byte) {
-	if pageHeader+p.count*elementLen > (int(p.overflow)+1)*w.m.pageSize {
+	if w.later != nil && !root {
+		w.later.depth = depth
+	}
+	if !p.holds(w.m.pageSize) {
 		w.defect("page %d has no room for %d elements", p.id, p.count)
 		return
 	}
@@ -240,10 +288,10 @@ func (w *walker) leaf(p page, root bool, depth int, low, high []byte) {
 
 // elements checks the pairs of a leaf page, which may be one inside a bucket's value.
 func (w *walker) elements(p page, root bool, depth int, low, high []byte) {
-	keys := make([][]byte, p.count)
+	var before []byte
 	// bbolt leaves no gap. A wrong number of elements, which would otherwise go unnoticed, makes one.
 	next := uint64(pageHeader + p.count*elementLen)
-	for i := range keys {
+	for i := range p.count {
 		at := pageHeader + i*elementLen
 		if at+elementLen > len(p.data) {
 			w.defect("page %d has no room for %d elements", p.id, p.count)
@@ -256,8 +304,8 @@ func (w *walker) elements(p page, root bool, depth int, low, high []byte) {
 		if !ok {
 			return
 		}
-		keys[i] = key
-		w.order(p, i, keys, low, high)
+		w.order(p, i, before, key, low, high)
+		before = key
 		start := uint64(at) + pos + klen
 		if start+vlen > uint64(len(p.data)) {
 			w.defect("value %d of page %d is out of bounds", i, p.id)
@@ -287,6 +335,9 @@ func (w *walker) bucket(p page, name, value []byte, depth int) {
 	if len(value) < bucketLen {
 		w.defect("bucket %q in page %d has no header", name, p.id)
 		return
+	}
+	if w.later != nil {
+		w.later.depth = 0 // not known for this bucket
 	}
 	if root := order.Uint64(value); root != 0 {
 		w.tree(root, false, depth+1, nil, nil)
@@ -320,19 +371,19 @@ func (w *walker) bytes(p page, i, at int, pos, n uint64) ([]byte, bool) {
 	return p.data[start : start+n], true
 }
 
-// order checks that keys[i] follows keys[i-1] and lies within its bounds.
-func (w *walker) order(p page, i int, keys [][]byte, low, high []byte) {
+// order checks that the key of element i follows the one before and lies within the bounds of the page.
+func (w *walker) order(p page, i int, before, key, low, high []byte) {
 	switch {
-	case i > 0 && bytes.Compare(keys[i-1], keys[i]) >= 0:
+	case i > 0 && bytes.Compare(before, key) >= 0:
 		w.defect("key %d of page %d is not greater than the one before", i, p.id)
-	case low != nil && bytes.Compare(keys[i], low) < 0, high != nil && bytes.Compare(keys[i], high) >= 0:
+	case i == 0 && bytes.Compare(key, low) < 0, i == p.count-1 && high != nil && bytes.Compare(key, high) >= 0:
 		w.defect("key %d of page %d is outside the range of its page", i, p.id)
 	}
 }
 
 // freelist checks the list of free pages: none may be in use or occur twice.
 func (w *walker) freelist() {
-	p, ok := w.read(w.m.freelist, func(uint16) bool { return false })
+	p, ok := w.read(w.m.freelist, 0, func(uint16) bool { return false })
 	if !ok {
 		return
 	}

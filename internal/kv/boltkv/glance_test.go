@@ -1,0 +1,98 @@
+package boltkv_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"testing"
+
+	"github.com/latchbolt-go/latchbolt/internal/kv"
+	"github.com/latchbolt-go/latchbolt/internal/kv/boltkv"
+)
+
+// TestGlance damages a file, mostly where pages lead to each other, and expects a glance to notice what the walk notices.
+func TestGlance(t *testing.T) {
+	path := create(t)
+	s := open(t, path)
+	for b, bucket := range []kv.Bucket{bucketA, bucketB} {
+		for from := 0; from < 4000; from += 2000 {
+			_, err := s.Update(t.Context(), func(tx kv.Tx) error {
+				for i := from; i < from+2000; i++ {
+					value := make([]byte, 40)
+					if i%100 == 0 {
+						value = make([]byte, 3000*(1+i%5)) // with pages following
+					}
+					if err := tx.Put(bucket, fmt.Appendf(nil, "key %d, which is long so that there are three levels, %06d", b, i*7919%4000), value); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			must(t, err)
+		}
+	}
+	must(t, s.Close())
+	file, err := os.ReadFile(path)
+	must(t, err)
+	const pageSize = 4096
+	glanced, sound, walked, defects := boltkv.Walks(file)
+	if !sound || len(defects) > 0 || glanced != walked || walked < 200 {
+		t.Fatalf("undamaged: %d pages in use at a glance, %v; %d by the walk, %v", glanced, sound, walked, defects)
+	}
+	var branches, leaves, all []int
+	for at := 2 * pageSize; at < len(file); at += pageSize {
+		switch flags := binary.NativeEndian.Uint16(file[at+8:]); {
+		case int(binary.NativeEndian.Uint64(file[at:])) != at/pageSize:
+			continue
+		case flags == 1:
+			branches = append(branches, at)
+		case flags == 2:
+			leaves = append(leaves, at)
+		}
+		all = append(all, at)
+	}
+	if len(branches) < 6 {
+		t.Fatalf("there are only %d branches", len(branches))
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	some := func(of []int) int { return of[rng.IntN(len(of))] }
+	noticed, uneven := 0, 0
+	for n := range 500 {
+		b := bytes.Clone(file)
+		flip := func(from, size int) { b[from+rng.IntN(size)] ^= 1 << rng.IntN(8) }
+		switch n % 6 {
+		case 0:
+			flip(some(all), 16)
+		case 1:
+			flip(some(branches), 16+16*8)
+		case 2:
+			flip(some(branches), pageSize)
+		case 3: // a leaf, or a branch, under another branch
+			at := some(branches)
+			count := int(binary.NativeEndian.Uint16(b[at+10:]))
+			binary.NativeEndian.PutUint64(b[at+16+16*rng.IntN(count)+8:], uint64(some(all)/pageSize))
+		case 4:
+			copy(b[some(all):][:pageSize], file[some(all):])
+		case 5: // the page says where it is, but is a copy of another
+			from, to := some(leaves), some(all)
+			copy(b[to:][:pageSize], file[from:])
+			binary.NativeEndian.PutUint64(b[to:], uint64(to/pageSize))
+		}
+		glanced, sound, walked, defects := boltkv.Walks(b)
+		if sound && (len(defects) > 0 || glanced != walked) {
+			t.Fatalf("damage %d: %d pages in use at a glance, %v; %d by the walk, %v", n, glanced, sound, walked, defects)
+		}
+		switch {
+		case len(defects) > 0:
+			noticed++
+		case !sound: // the tree is sound and no longer equally deep
+			uneven++
+		}
+	}
+	t.Logf("%d noticed, %d trees left to the walk", noticed, uneven)
+	if noticed < 150 || noticed > 450 || uneven > 20 {
+		t.Error("that is too many or too few")
+	}
+}
