@@ -157,6 +157,14 @@ type Tx interface {
 
 // The capabilities below are extra. A caller tries for them with a type assertion.
 
+// A Lender can run the functions of several callers on one goroutine.
+type Lender interface {
+	// UpdateLent is [Store.Update] for a fn that does not mind on which goroutine it runs: that
+	// of another caller may run it, which saves two switches between goroutines. fn must not end its
+	// goroutine. A panic of it unwinds in the goroutine that called UpdateLent.
+	UpdateLent(ctx context.Context, fn func(Tx) error) (Rev, error)
+}
+
 // A Backuper can copy itself while it is in use.
 type Backuper interface {
 	// Backup writes a consistent copy of the whole store to a new file at

@@ -21,7 +21,13 @@ const replaceCheck = time.Second
 // settle commits the group, or drops it if nobody wrote, and answers all of
 // it. The caller holds the baton.
 func (s *Store) settle(g *group) {
-	defer close(g.done)
+	defer func() {
+		s.scratch.reader = reader{closed: true} // what bbolt read goes with its transaction
+		close(g.done)
+		for _, w := range g.lent {
+			w.answer(g)
+		}
+	}()
 	if g.broken || g.writers == 0 {
 		s.rollback(g.tx)
 		return
@@ -42,6 +48,7 @@ func (s *Store) settle(g *group) {
 	s.committing.Store(g)
 	if g.err = s.commitBolt(g.tx); g.err == nil {
 		s.fresh = false
+		s.arena = g.arena[:0] // bbolt has let go of all that was put
 		s.commits.Add(1)
 		s.durable.Store(uint64(g.rev))
 	}

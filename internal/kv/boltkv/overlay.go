@@ -32,6 +32,16 @@ type entry struct {
 	gone       bool
 }
 
+// reset makes o an empty overlay of bucket i. It keeps its memory unless that is much.
+func (o *overlay) reset(i int) {
+	var keep []entry
+	if cap(o.entries) <= manyEntries {
+		clear(o.entries) // of what was written then
+		keep = o.entries[:0]
+	}
+	*o = overlay{bucket: i, entries: keep}
+}
+
 // search returns where key is, or belongs, among entries.
 func search(entries []entry, key []byte) (int, bool) {
 	n := len(entries)

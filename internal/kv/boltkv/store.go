@@ -94,6 +94,8 @@ type Store struct {
 	fresh       bool // the file still holds the freelist it was closed with
 	nextReplace time.Time
 	lastGroup   int
+	scratch     txn    // for what is lent
+	arena       []byte // for the next group
 
 	queue queue
 
@@ -104,6 +106,7 @@ type Store struct {
 
 var (
 	_ kv.Store       = (*Store)(nil)
+	_ kv.Lender      = (*Store)(nil)
 	_ kv.Backuper    = (*Store)(nil)
 	_ kv.Snapshotter = (*Store)(nil)
 	_ kv.Compacter   = (*Store)(nil)

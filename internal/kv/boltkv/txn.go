@@ -17,13 +17,22 @@ type txn struct {
 	write    func(kv.Tx) error
 	overlays []overlay // of the buckets written to; few, so they are searched one by one
 	size     int       // bytes written
-	arena    []byte    // copies of keys and values; what is full is left to the overlays
+	arena    []byte    // copies of keys and values; what is full is left to the overlays and to bbolt
 }
 
 // newTxn returns a transaction over tx, which may already hold what earlier
 // callers wrote.
 func newTxn(s *Store, tx *bolt.Tx) *txn {
 	return &txn{reader: reader{s: s, tx: tx}}
+}
+
+// over makes t, which is closed, a transaction over tx that was not written to. It keeps its memory.
+func (t *txn) over(s *Store, tx *bolt.Tx) *txn {
+	if t.tx != tx {
+		t.reader = reader{s: s, tx: tx}
+	}
+	t.closed, t.overlays, t.size = false, t.overlays[:0], 0
+	return t
 }
 
 // Run implements [nested.Closure].
@@ -50,22 +59,32 @@ func (t *txn) writable(i int) *overlay {
 	if o := t.overlay(i); o != nil {
 		return o
 	}
-	t.overlays = append(t.overlays, overlay{bucket: i})
-	return &t.overlays[len(t.overlays)-1]
+	n := len(t.overlays)
+	if n == cap(t.overlays) {
+		t.overlays = append(t.overlays, overlay{bucket: i})
+	} else { // one of an earlier transaction
+		t.overlays = t.overlays[:n+1]
+		t.overlays[n].reset(i)
+	}
+	return &t.overlays[n]
 }
 
-// arenaChunk is for how many bytes of keys and values one allocation serves.
-const arenaChunk = 1 << 10
+// An arena has room for so many bytes of keys and values; the next one of a group has twice
+// as much, up to maxArena.
+const (
+	minArena = 1 << 10
+	maxArena = 64 << 10
+)
 
 // copyOf returns a copy of b that lives as long as the transaction. It is
 // never nil: a nil value would read as absent.
 func (t *txn) copyOf(b []byte) []byte {
 	t.size += len(b)
 	if len(b) > cap(t.arena)-len(t.arena) {
-		if len(b) > arenaChunk/4 {
+		if len(b) > minArena/4 {
 			return append(make([]byte, 0, len(b)+1), b...)
 		}
-		t.arena = make([]byte, 0, arenaChunk)
+		t.arena = make([]byte, 0, min(max(2*cap(t.arena), minArena), maxArena))
 	}
 	n := len(t.arena)
 	t.arena = append(t.arena, b...)

@@ -23,10 +23,12 @@ const (
 // until done is closed; rev and err are for all to read after that.
 type group struct {
 	tx      *bolt.Tx
-	callers int  // who had the baton
-	writers int  // of them, those whose writes are in tx
-	bytes   int  // written
-	broken  bool // tx is in an unknown state and must not be committed
+	callers int       // whose functions were run
+	writers int       // of them, those whose writes are in tx
+	bytes   int       // written
+	broken  bool      // tx is in an unknown state and must not be committed
+	lent    []*waiter // of the callers, those who wait for the outcome at their turn
+	arena   []byte    // where the next caller's copies of keys and values go
 	done    chan struct{}
 	rev     kv.Rev
 	err     error
@@ -37,6 +39,11 @@ func (g *group) full() bool {
 	return g.broken || g.callers >= groupCallers || g.bytes >= groupBytes
 }
 
+// decided reports whether the outcome of a caller is known before that of the
+// group. What its function saw may be what others of the group wrote; only if nobody has
+// written yet, it saw the file.
+func (g *group) decided() bool { return g.writers == 0 && !g.broken }
+
 // A queue is the callers that wait for the baton.
 type queue struct {
 	mu      sync.Mutex // guards the fields below
@@ -45,32 +52,65 @@ type queue struct {
 	waiting []*waiter
 }
 
-// A waiter is one caller in the queue. It is sent the group it may join, or
-// nil if it is to start one. turn has room for one, so nobody waits to send.
+// A waiter is one caller in the queue. It is sent the baton with the group it may join, or
+// with nil if it is to start one; or, if ran is set, no baton but the news
+// that its function was run. turn has room for one, so nobody waits to send.
 type waiter struct {
 	turn chan *group
+	ctx  context.Context
+	lent func(kv.Tx) error // what whoever has the baton may run; nil: nothing
+	ran  bool              // lent was run, and this came of it:
+	rev  kv.Rev
+	err  error
 }
 
-// take returns with the baton and the group it came with, or with an error
-// and without the baton.
-func (q *queue) take(ctx context.Context, s *Store) (*group, error) {
-	q.mu.Lock()
-	if q.closed {
-		q.mu.Unlock()
-		return nil, kv.ErrClosed
+// waiters are kept for the next callers.
+var waiters = sync.Pool{New: func() any { return &waiter{turn: make(chan *group, 1)} }}
+
+// free gives a waiter back that nobody will send anything to.
+func (w *waiter) free() {
+	*w = waiter{turn: w.turn}
+	waiters.Put(w)
+}
+
+// answer tells the caller what came of its function in g.
+func (w *waiter) answer(g *group) {
+	switch {
+	case g.err != nil:
+		w.err = g.err
+	case w.err == nil:
+		w.rev = g.rev
 	}
-	if !q.held {
+	w.turn <- nil
+}
+
+// stand returns nil with the baton, or the caller's place in the queue.
+func (q *queue) stand(ctx context.Context, lent func(kv.Tx) error) (*waiter, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case q.closed:
+		return nil, kv.ErrClosed
+	case !q.held:
 		q.held = true
-		q.mu.Unlock()
 		return nil, nil
 	}
-	w := &waiter{turn: make(chan *group, 1)}
+	w := waiters.Get().(*waiter)
+	w.ctx, w.lent = ctx, lent
 	q.waiting = append(q.waiting, w)
-	q.mu.Unlock()
+	return w, nil
+}
+
+// wait waits for what is sent to w, or until the caller's context is done while w still stands in
+// the queue. In that case it returns the error, and the caller has no baton.
+func (q *queue) wait(w *waiter, s *Store) (*group, error) {
+	if w.ctx.Done() == nil {
+		return <-w.turn, nil
+	}
 	select {
 	case g := <-w.turn:
 		return g, nil
-	case <-ctx.Done():
+	case <-w.ctx.Done():
 	}
 	q.mu.Lock()
 	i := slices.Index(q.waiting, w)
@@ -78,10 +118,25 @@ func (q *queue) take(ctx context.Context, s *Store) (*group, error) {
 		q.waiting = slices.Delete(q.waiting, i, i+1)
 	}
 	q.mu.Unlock()
-	if i < 0 { // the baton came at the same moment
-		s.pass(<-w.turn)
+	if i < 0 { // its turn came at the same moment
+		g := <-w.turn
+		if w.ran {
+			return g, nil
+		}
+		s.pass(g)
 	}
-	return nil, fmt.Errorf("boltkv: update: while waiting: %w", ctx.Err())
+	return nil, fmt.Errorf("boltkv: update: while waiting: %w", w.ctx.Err())
+}
+
+// take returns with the baton and the group it came with, or with an error
+// and without the baton.
+func (q *queue) take(ctx context.Context, s *Store) (*group, error) {
+	w, err := q.stand(ctx, nil)
+	if w == nil {
+		return nil, err
+	}
+	defer w.free()
+	return q.wait(w, s)
 }
 
 // next removes the first waiter and returns it, or nil.
@@ -132,6 +187,16 @@ func (q *queue) close() (*group, bool) {
 
 // Update implements [kv.Store].
 func (s *Store) Update(ctx context.Context, fn func(kv.Tx) error) (kv.Rev, error) {
+	return s.update(ctx, fn, nil)
+}
+
+// UpdateLent implements [kv.Lender].
+func (s *Store) UpdateLent(ctx context.Context, fn func(kv.Tx) error) (kv.Rev, error) {
+	return s.update(ctx, fn, fn)
+}
+
+// update is Update of fn. Whoever has the baton may run lent, if it is not nil, in its place.
+func (s *Store) update(ctx context.Context, fn, lent func(kv.Tx) error) (kv.Rev, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, fmt.Errorf("boltkv: update: %w", err)
 	}
@@ -143,9 +208,21 @@ func (s *Store) Update(ctx context.Context, fn func(kv.Tx) error) (kv.Rev, error
 	if s.opt.ReadOnly {
 		return 0, kv.ErrReadOnly
 	}
-	g, err := s.queue.take(ctx, s)
+	w, err := s.queue.stand(ctx, lent)
 	if err != nil {
 		return 0, err
+	}
+	var g *group
+	if w != nil {
+		g, err = s.queue.wait(w, s)
+		ran, rev, ranErr := w.ran, w.rev, w.err
+		w.free()
+		if err != nil {
+			return 0, err
+		}
+		if ran {
+			return rev, ranErr
+		}
 	}
 	return s.join(ctx, g, fn)
 }
@@ -171,44 +248,79 @@ func (s *Store) join(ctx context.Context, g *group, fn func(kv.Tx) error) (kv.Re
 			s.pass(nil)
 			return 0, err
 		}
-		g = &group{tx: tx, done: make(chan struct{})}
+		g = &group{tx: tx, done: make(chan struct{}), arena: s.arena}
+		s.arena = nil
 	}
-	g.callers++
 	t := newTxn(s, g.tx)
-	t.write = fn
 	defer t.close()
-	err := s.mark.Call(t)
-	t.close()
-	if err == nil && t.wrote() {
-		if err = t.apply(); err != nil {
-			g.broken, g.err = true, err
-		} else {
-			g.writers++
-			g.bytes += t.size
-			s.callers.Add(1)
-		}
-	}
-	// What fn saw may be what others of the group wrote, so its outcome is
-	// not known before theirs. If nobody has written, it saw the file.
-	if g.writers == 0 && !g.broken {
-		rev := s.offset + kv.Rev(g.tx.ID()) - 1
-		passed = true
-		s.pass(g)
-		if err != nil {
-			return 0, err
-		}
-		return rev, nil
-	}
+	err := s.run(g, t, fn)
+	rev, decided := s.found(g), g.decided()
 	passed = true
 	s.pass(g)
-	<-g.done
-	if g.err != nil {
-		return 0, g.err
+	if !decided {
+		<-g.done
+		if rev = g.rev; g.err != nil {
+			err = g.err
+		}
 	}
 	if err != nil {
 		return 0, err
 	}
-	return g.rev, nil
+	return rev, nil
+}
+
+// found is the revision that the group began with. The caller has the baton.
+func (s *Store) found(g *group) kv.Rev { return s.offset + kv.Rev(g.tx.ID()) - 1 }
+
+// run runs fn as a member of g in the transaction t. The caller has the baton.
+func (s *Store) run(g *group, t *txn, fn func(kv.Tx) error) error {
+	g.callers++
+	t.write, t.arena = fn, g.arena
+	err := s.mark.Call(t)
+	t.close()
+	g.arena = t.arena
+	if err != nil || !t.wrote() {
+		return err
+	}
+	if err := t.apply(); err != nil {
+		g.broken, g.err = true, err
+		return err
+	}
+	g.writers++
+	g.bytes += t.size
+	s.callers.Add(1)
+	return nil
+}
+
+// runLent runs the function that w lent as a member of g, and reports whether the caller
+// still has the baton. If the function panics, w gets the baton and runs it itself, so that the
+// panic is its own.
+func (s *Store) runLent(g *group, w *waiter) (still bool) {
+	if err := s.ready(w.ctx); err != nil {
+		w.ran, w.err = true, err
+		w.turn <- nil
+		return true
+	}
+	t := s.scratch.over(s, g.tx)
+	defer func() {
+		if still {
+			return
+		}
+		_ = recover()
+		t.close()
+		w.turn <- g
+	}()
+	w.err = s.run(g, t, w.lent)
+	w.ran = true
+	if !g.decided() {
+		g.lent = append(g.lent, w) // settle answers
+		return true
+	}
+	if w.err == nil {
+		w.rev = s.found(g)
+	}
+	w.turn <- nil
+	return true
 }
 
 // ready tells whether a caller that has just got the baton may go on.
@@ -231,20 +343,36 @@ const yields = 4
 // none, it commits and lays the baton down.
 func (s *Store) pass(g *group) {
 	if g != nil {
-		for i := 0; ; i++ {
-			if !g.full() {
-				if w := s.queue.next(); w != nil {
-					w.turn <- g
-					return
-				}
-			}
-			if g.full() || i >= yields || g.callers >= s.lastGroup {
-				break
-			}
-			runtime.Gosched()
+		if !s.gather(g) {
+			return
 		}
 		s.lastGroup = g.callers
 		s.settle(g)
 	}
 	s.queue.release()
+}
+
+// gather runs what others lend and reports whether the caller still has the baton
+// when there is no more; otherwise somebody who runs its function itself has it.
+func (s *Store) gather(g *group) bool {
+	for i := 0; !g.full(); i++ {
+		for !g.full() {
+			w := s.queue.next()
+			if w == nil {
+				break
+			}
+			if w.lent == nil {
+				w.turn <- g
+				return false
+			}
+			if !s.runLent(g, w) {
+				return false
+			}
+		}
+		if i >= yields || g.callers >= s.lastGroup {
+			break
+		}
+		runtime.Gosched()
+	}
+	return true
 }

@@ -54,7 +54,7 @@ func (s *Store) read(fn func(kv.Reader) error) (kv.Rev, error) {
 
 // fewBuckets is for how many buckets a transaction keeps handles without
 // allocating.
-const fewBuckets = 12
+const fewBuckets = 24
 
 // A reader reads one bbolt transaction. It implements [kv.Reader].
 type reader struct {
