@@ -181,16 +181,17 @@ func (tx *ReadTx) candidate(b PasswordBackend, name string) (candidate, error) {
 	if err != nil {
 		return candidate{}, err
 	}
-	if id == 0 && b.ByEmail {
+	if b.ByEmail { // also if the name was found, so that it takes as long
 		users, err := tx.UsersByEmail(name)
 		if err != nil {
 			return candidate{}, err
 		}
-		if len(users) == 1 {
+		if id == 0 && len(users) == 1 {
 			id = users[0].ID
 		}
 	}
 	if id == 0 {
+		tx.lookAtDecoy()
 		return candidate{}, nil
 	}
 	u, err := tx.user(id)
@@ -202,6 +203,23 @@ func (tx *ReadTx) candidate(b PasswordBackend, name string) (candidate, error) {
 	c.allowed = (b.Inactive || !u.Inactive && !d.inactive) && !d.password
 	c.failed, err = tx.failed(id)
 	return c, err
+}
+
+// lookAtDecoy reads for a name that nobody has what is read for one that somebody has: otherwise the refusal would
+// come some microseconds sooner, which shows when it is measured often enough. What it finds, damage too, does not matter.
+func (tx *ReadTx) lookAtDecoy() {
+	id := UserID(tx.e.decoy.Load())
+	if _, err := tx.user(id); errors.Is(err, ErrNotFound) {
+		keys, err := tx.keys(bucketUser, nil, nil, 1)
+		if err != nil || len(keys) == 0 {
+			return
+		}
+		id = keyUser(keys[0])
+		tx.e.decoy.Store(uint64(id))
+		_, _ = tx.user(id)
+	}
+	tx.denied(id)
+	_, _ = tx.failed(id)
 }
 
 // afterRight does what a right password leads to: better hashes and forgiveness. If it

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/latchbolt-go/latchbolt/internal/extsort"
 	"github.com/latchbolt-go/latchbolt/internal/kv"
 	"github.com/latchbolt-go/latchbolt/internal/kv/boltkv"
 	"github.com/latchbolt-go/latchbolt/internal/record"
@@ -35,6 +37,7 @@ type Engine struct {
 	permBackends  []PermBackend
 	ownFirst      bool // the engine's grants are asked for before any PermBackend
 	throttle      throttle
+	decoy         atomic.Uint64 // user that is read in place of one who is not there
 	touched       touched
 	forgotten     atomic.Uint64 // how often something went out of memory since the file says it
 	backlog       backlog
@@ -83,6 +86,8 @@ func Open(path string, cfg *Config) (*Engine, error) {
 		return nil, fmt.Errorf("latchbolt: opening %q: %w", path, fromStore(err))
 	}
 	e.store = store
+	// A load that the machine's power left behind holds the passwords of its users. What cannot be removed stays until the next time.
+	_ = extsort.Sweep(filepath.Dir(path))
 	if err := e.start(); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}

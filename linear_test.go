@@ -45,6 +45,7 @@ func fastDir(t testing.TB) string {
 type shakyStore struct {
 	kv.Store
 	n atomic.Uint64
+	doom
 }
 
 // shake gives way to others, more or less often.
@@ -56,20 +57,31 @@ func (s *shakyStore) shake() {
 
 func (s *shakyStore) View(ctx context.Context, fn func(kv.Reader) error) (kv.Rev, error) {
 	defer s.shake()
-	return s.Store.View(ctx, func(r kv.Reader) error {
+	rev, err := s.Store.View(ctx, func(r kv.Reader) error {
 		s.shake()
 		defer s.shake()
 		return fn(r)
 	})
+	if err == nil {
+		err = s.alive()
+	}
+	return rev, err
 }
 
 func (s *shakyStore) Update(ctx context.Context, fn func(kv.Tx) error) (kv.Rev, error) {
 	defer s.shake()
-	return s.Store.Update(ctx, func(w kv.Tx) error {
+	rev, err := s.Store.Update(ctx, func(w kv.Tx) error {
+		if err := s.point(); err != nil {
+			return err
+		}
 		s.shake()
 		defer s.shake()
-		return fn(w)
+		return errors.Join(fn(w), s.point())
 	})
+	if err == nil {
+		err = s.point()
+	}
+	return rev, err
 }
 
 // The world of a history. Each slot has one user at a time, who has one of a
@@ -137,6 +149,7 @@ func (in linInput) String() string {
 }
 
 type linOutput struct {
+	killed   bool // nobody knows what came of it
 	ok       bool
 	id       latchbolt.UserID
 	name     int
@@ -299,10 +312,10 @@ func (s linState) change(in linInput, out linOutput, there bool) (bool, linState
 }
 
 func linModel(start linState, partition bool) porcupine.Model {
-	m := porcupine.Model{
-		Init: func() any { return start },
-		Step: func(state, input, output any) (bool, any) {
-			return state.(linState).step(input.(linInput), output.(linOutput))
+	m := porcupine.NondeterministicModel{
+		Init: func() []any { return []any{start} },
+		Step: func(state, input, output any) []any {
+			return state.(linState).choices(input.(linInput), output.(linOutput))
 		},
 		Equal:             func(a, b any) bool { return a.(linState) == b.(linState) },
 		DescribeOperation: func(in, out any) string { return fmt.Sprintf("%v: %+v", in, out) },
@@ -317,7 +330,7 @@ func linModel(start linState, partition bool) porcupine.Model {
 			return parts
 		}
 	}
-	return m
+	return m.ToModel()
 }
 
 // A linWorld runs a history.
@@ -330,6 +343,7 @@ type linWorld struct {
 	idents [linSlots]atomic.Pointer[latchbolt.Identity] // an Identity of it, of any age
 	start  time.Time
 	stale  *staleAnswers // nil: answer truly
+	store  *shakyStore   // the engine's
 
 	mu       sync.Mutex // guards all below
 	sessions []linSession
@@ -509,7 +523,7 @@ func (w *linWorld) good(err error) bool {
 			return false
 		}
 	}
-	if err != nil {
+	if err != nil && !w.store.killed.Load() {
 		w.t.Errorf("unexpected: %v", err)
 	}
 	return err == nil
@@ -616,6 +630,9 @@ func (w *linWorld) history(mix *linMix, clients, ops int, seed uint64) []porcupi
 		wg.Go(func() {
 			rng := rand.New(rand.NewPCG(seed, uint64(c)))
 			for range ops / clients {
+				if w.store.killed.Load() {
+					return
+				}
 				in, s, ok := w.choose(rng, mix)
 				if !ok {
 					continue
@@ -623,6 +640,12 @@ func (w *linWorld) history(mix *linMix, clients, ops int, seed uint64) []porcupi
 				op := porcupine.Operation{ClientId: c, Input: in, Call: int64(time.Since(w.start))}
 				op.Output = w.run(in, s)
 				op.Return = int64(time.Since(w.start))
+				if w.store.killed.Load() {
+					if underWay(&op); op.Output != nil {
+						all[c] = append(all[c], op)
+					}
+					return
+				}
 				all[c] = append(all[c], op)
 			}
 		})
@@ -680,70 +703,74 @@ var linSetups = []linSetup{
 }
 
 // open opens an engine, or opens it again at path.
-func (s *linSetup) open(t *testing.T, path string) *latchbolt.Engine {
+func (s *linSetup) open(t *testing.T, path string) (*latchbolt.Engine, *shakyStore) {
 	t.Helper()
 	cfg := &latchbolt.Config{CacheUsers: s.users, CacheSessions: s.sessions, SessionLimit: -1, SweepEvery: -1}
 	if !s.file {
-		return openOn(t, &shakyStore{Store: &memkv.Store{RunTwice: true}}, cfg)
+		store := &shakyStore{Store: &memkv.Store{RunTwice: true}}
+		return openOn(t, store, cfg), store
 	}
 	opts := &boltkv.Options{Buckets: latchbolt.Buckets, Init: func(kv.Tx) error { return nil }}
 	if err := boltkv.Create(path, opts); err != nil && !errors.Is(err, fs.ErrExist) {
 		t.Fatal(err)
 	}
-	store, err := boltkv.Open(path, opts)
+	file, err := boltkv.Open(path, opts)
 	must(t, "opening", err)
-	return openOn(t, &shakyStore{Store: store}, cfg)
+	store := &shakyStore{Store: file}
+	return openOn(t, store, cfg), store
 }
 
-// linCheck records one history, with a restart in the middle if it is on a file, and judges it.
+// linCheck records one history, on a file with a kill and a restart in it, and judges it.
 func linCheck(t *testing.T, setup *linSetup, mix *linMix, ops int, seed uint64, stale *staleAnswers) (porcupine.CheckResult, int) {
 	t.Helper()
 	path := filepath.Join(fastDir(t), "app.db")
-	eng := setup.open(t, path)
+	eng, store := setup.open(t, path)
 	w, start := newLinWorld(t, eng)
-	w.stale = stale
+	w.store, w.stale = store, stale
 	clients := setup.clients
 	if !mix.partition {
 		clients = min(clients, 8) // the cost of judging grows fast with them
 	}
-	history := w.history(mix, clients, ops/2, seed)
+	var history []porcupine.Operation
 	if setup.file {
-		must(t, "closing", eng.Close())
-		w.eng = setup.open(t, path)
-		for slot := range linSlots {
-			id := latchbolt.UserID(w.ids[slot].Load())
-			w.idents[slot].Store(new(latchbolt.Identity{}))
-			w.meet(slot, id)
-		}
+		history = w.killedHistory(setup, mix, clients, ops/3, seed, path)
+		history = append(history, w.history(mix, clients, ops/3, seed+1)...)
+		must(t, "closing", w.eng.Close())
+		w.reopen(setup, path)
+		ops /= 3
 	}
-	history = append(history, w.history(mix, clients, ops/2, seed+1)...)
+	history = append(history, w.history(mix, clients, ops, seed+2)...)
 	patience := 2 * time.Second
-	if longTests {
+	if linearSize() > 0 {
 		patience = time.Minute
 	}
-	result, info := porcupine.CheckOperationsVerbose(linModel(start, mix.partition), history, patience)
+	model := linModel(start, mix.partition)
+	result, info := porcupine.CheckOperationsVerbose(model, history, patience)
 	if result == porcupine.Illegal && stale == nil {
 		page := filepath.Join(os.TempDir(), fmt.Sprintf("latchbolt-illegal-%d.html", seed))
-		if porcupine.VisualizePath(linModel(start, mix.partition), info, page) == nil {
+		if porcupine.VisualizePath(model, info, page) == nil {
 			t.Logf("the history is drawn in %s", page)
 		}
 	}
 	return result, len(history)
 }
 
-// TestLinearizable looks for answers that were never true. Where very many calls overlapped,
+// TestLinearizable looks for answers that were never true, also where the process is killed and the file opened again, in
+// LATCHBOLT_LINEAR operations. Where very many calls overlapped,
 // a history may be too hard to judge; that has to be rare.
 func TestLinearizable(t *testing.T) {
-	total, unknown, perHistory, rounds := 0, 0, 1000, 1
-	if longTests {
-		perHistory, rounds = 1500, 30
+	total, unknown, perHistory := 0, 0, 1000
+	size := linearSize()
+	if size > 0 {
+		perHistory = 1500
 	}
 	seed := uint64(time.Now().UnixNano())
-	for round := range rounds {
+	began := time.Now()
+	for round := 0; round == 0 || total+unknown < size; round++ {
 		for m := range linMixes {
 			for s := range linSetups {
 				mix, setup := &linMixes[m], &linSetups[s]
-				seed += 2
+				seed += 3
 				t.Run(fmt.Sprintf("%s/%s/%d", mix.name, setup.name, round), func(t *testing.T) {
 					result, n := linCheck(t, setup, mix, perHistory, seed, nil)
 					switch result {
@@ -755,10 +782,14 @@ func TestLinearizable(t *testing.T) {
 						t.Errorf("seed %d: %d operations: %s", seed, n, result)
 					}
 				})
+				if t.Failed() {
+					return
+				}
 			}
 		}
 	}
-	t.Logf("%d operations judged, %d too hard to judge", total, unknown)
+	t.Logf("%d operations judged, %d too hard to judge, %d kills with %d changes under way, in %v", total, unknown,
+		linKills.Load(), linUnderWay.Load(), time.Since(began).Round(time.Millisecond))
 	if unknown > total/10 {
 		t.Error("too much was too hard to judge")
 	}

@@ -203,6 +203,7 @@ type revokeTarget struct {
 // A revokeRun counts what happens in a test.
 type revokeRun struct {
 	t      *testing.T
+	cold   int64        // checks of each target after the call
 	checks atomic.Int64 // that began after the call that took it had returned
 	mu     sync.Mutex   // guards calls
 	calls  map[string]int
@@ -229,7 +230,7 @@ func (r *revokeRun) read(a *revokeAim) {
 	for i := 0; ; i++ {
 		a.mu.RLock()
 		g := a.target
-		enough := g == nil || g == noTarget || g.cold.Load() >= revokeCold
+		enough := g == nil || g == noTarget || g.cold.Load() >= r.cold
 		if !enough {
 			r.check(g)
 		}
@@ -260,11 +261,8 @@ func (r *revokeRun) check(g *revokeTarget) {
 	}
 }
 
-// Every target is asked for so often before and after.
-const (
-	revokeHot  = 8
-	revokeCold = 64
-)
+// revokeHot is how often every target is asked for before.
+const revokeHot = 8
 
 // work gives and takes until there were enough checks.
 func (r *revokeRun) work(w *revokeWorker, aim *revokeAim, offset int, enough int64) {
@@ -281,7 +279,7 @@ func (r *revokeRun) work(w *revokeWorker, aim *revokeAim, offset int, enough int
 		if ok, err := g.ask(); ok || err != nil {
 			r.t.Errorf("%s, number %d: its own caller got %v, %v", g.name, g.seq, ok, err)
 		}
-		for g.cold.Load() < revokeCold && !r.t.Failed() {
+		for g.cold.Load() < r.cold && !r.t.Failed() {
 			runtime.Gosched()
 		}
 		aim.set(noTarget)
@@ -296,11 +294,11 @@ func (r *revokeRun) work(w *revokeWorker, aim *revokeAim, offset int, enough int
 }
 
 // TestNothingPassesAfterRevocation checks from several goroutines, which keep the cache
-// hot, that every check that begins after a call took something away is refused.
+// hot, that every check that begins after a call took something away is refused: LATCHBOLT_REVOKE checks in all.
 func TestNothingPassesAfterRevocation(t *testing.T) {
-	enough := int64(40_000)
-	if longTests {
-		enough = 4_000_000
+	enough, cold := int64(20_000), int64(64)
+	if size := sizeFrom("LATCHBOLT_REVOKE", 2_000_000, 10_000_000); size > 0 {
+		enough, cold = int64(size)/3, 2000
 	}
 	for name, cfg := range map[string]*latchbolt.Config{
 		"large cache": {},
@@ -311,7 +309,7 @@ func TestNothingPassesAfterRevocation(t *testing.T) {
 			cfg.SweepEvery, cfg.Validators, cfg.SessionLimit = -1, []latchbolt.Validator{}, 8
 			eng := openAt(t, filepath.Join(fastDir(t), "app.db"), cfg)
 			must(t, "making a superuser", eng.InsertUser(t.Context(), &latchbolt.User{Username: "root", Superuser: true}, latchbolt.PasswordHash{}))
-			r := &revokeRun{t: t, calls: make(map[string]int)}
+			r := &revokeRun{t: t, cold: cold, calls: make(map[string]int)}
 			began := time.Now()
 			const workers, readers = 3, 2
 			var wg sync.WaitGroup

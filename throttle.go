@@ -163,12 +163,12 @@ func (t *throttle) delay(failures, free int) time.Duration {
 // ids returns whose counters an attempt belongs to: the account, whether it exists or not, and the source.
 func (e *Engine) throttleIDs(user UserID, name string, addr netip.Addr) []throttleID {
 	var ids []throttleID
-	switch {
-	case e.throttle.cfg.Free < 0:
-	case user != 0:
-		ids = append(ids, throttleID{class: throttleUser, n: uint64(user)})
-	default:
-		ids = append(ids, e.throttleSlot(throttleName, e.canonicalName(name), nameSlots))
+	if e.throttle.cfg.Free >= 0 {
+		id := e.throttleSlot(throttleName, e.canonicalName(name), nameSlots) // for an account too, so that it takes as long
+		if user != 0 {
+			id = throttleID{class: throttleUser, n: uint64(user)}
+		}
+		ids = append(ids, id)
 	}
 	if addr.IsValid() && e.throttle.cfg.SourceFree >= 0 {
 		ids = append(ids, e.throttleSlot(throttleSource, sourceOf(addr), sourceSlots))

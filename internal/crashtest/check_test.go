@@ -3,21 +3,13 @@
 package crashtest
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"reflect"
-	"strings"
 	"sync"
-	"time"
-	"unsafe"
 
 	"github.com/latchbolt-go/latchbolt"
-	"github.com/latchbolt-go/latchbolt/internal/kv"
-	"github.com/latchbolt-go/latchbolt/internal/kv/boltkv"
 )
 
 // A checker judges the images of one workload. Its methods may be called concurrently.
@@ -28,6 +20,7 @@ type checker struct {
 	mu      sync.Mutex // guards all below
 	content map[state]string
 	seen    map[string]string // what a content was found to be worth, by content and marks
+	backups map[settled]string
 }
 
 // A state is one commit to one file.
@@ -37,79 +30,7 @@ type state struct {
 }
 
 func newChecker(w *workload) *checker {
-	return &checker{w: w, lanes: w.lanes, content: make(map[state]string), seen: make(map[string]string)}
-}
-
-// storeOf returns the field of an engine that holds its store.
-func storeOf(e *latchbolt.Engine) *kv.Store {
-	return (*kv.Store)(unsafe.Pointer(reflect.ValueOf(e).Elem().FieldByName("store").UnsafeAddr()))
-}
-
-// buckets are the names of the buckets of a store.
-func buckets(s *boltkv.Store) []kv.Bucket {
-	return *(*[]kv.Bucket)(unsafe.Pointer(reflect.ValueOf(s).Elem().FieldByName("opt").FieldByName("Buckets").UnsafeAddr()))
-}
-
-// contentOfEngine returns a digest of every key and value, and the revision.
-func contentOfEngine(e *latchbolt.Engine) (content string, rev kv.Rev, err error) {
-	store := (*storeOf(e)).(*boltkv.Store)
-	rev, err = store.View(context.Background(), func(r kv.Reader) error {
-		var parts [][]byte
-		for _, b := range buckets(store) {
-			parts = append(parts, []byte(b))
-			for p, err := range r.Scan(b, nil, nil) {
-				if err != nil {
-					return err
-				}
-				parts = append(parts, p.Key, p.Value)
-			}
-		}
-		content = digest(parts...)
-		return nil
-	})
-	return content, rev, err
-}
-
-// contentOf returns the content of the file at path, or "absent". It opens a copy in an empty folder.
-func contentOf(path, dir string) (content string, err error) {
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "absent", nil
-	}
-	if err != nil {
-		return "", err
-	}
-	own := filepath.Join(dir, "copy.db")
-	defer func() { _ = os.Remove(own) }()
-	if err := os.WriteFile(own, data, 0o600); err != nil {
-		return "", err
-	}
-	e, err := latchbolt.Open(own, existing(epoch))
-	if err != nil {
-		return "", err
-	}
-	defer func() { err = errors.Join(err, e.Close()) }()
-	content, _, err = contentOfEngine(e)
-	return content, errors.Join(err, verify(e))
-}
-
-// existing is the configuration to open what is there, at a time.
-func existing(at time.Time) *latchbolt.Config {
-	c := config(func() time.Time { return at })
-	c.Create = false
-	return c
-}
-
-// verify returns what Verify finds.
-func verify(e *latchbolt.Engine) error {
-	var errs []error
-	for f, err := range e.Verify(context.Background()) {
-		if err == nil {
-			err = errors.New(f.String())
-		}
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
+	return &checker{w: w, lanes: w.lanes, content: make(map[state]string), seen: make(map[string]string), backups: make(map[settled]string)}
 }
 
 // learn remembers the contents that images of a cut may have: of the newest commit that is durable, and
@@ -131,7 +52,7 @@ func (c *checker) learnImage(cut *cut, m *image, dir string) error {
 	if err := m.writeFile(i, filepath.Join(dir, dbName)); err != nil {
 		return err
 	}
-	content, err := contentOf(filepath.Join(dir, dbName), dir)
+	content, err := contentOf(filepath.Join(dir, dbName))
 	if err != nil {
 		return fmt.Errorf("with nothing lost, %v: %w", cut, err)
 	}
@@ -172,14 +93,7 @@ type trial struct {
 func (c *checker) check(cut *cut, m *image, dir string, how trial) (err error) {
 	path := filepath.Join(dir, dbName)
 	i, there := m.names()[dbName]
-	now := epoch
-	acked := 0
-	for _, mk := range cut.marks {
-		acked = max(acked, mk.acked)
-		if at := mk.now.Add(time.Second / 2); at.After(now) && !how.clockBack {
-			now = at
-		}
-	}
+	acked, now := latest(cut.marks, how.clockBack)
 	cfg := existing(now)
 	if !there {
 		if _, ok := cut.durable.names[dbName]; ok || acked > 0 {
@@ -204,19 +118,27 @@ func (c *checker) check(cut *cut, m *image, dir string, how trial) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := verify(e); err != nil {
-		return err
-	}
 	if there {
 		if err := c.oneOf(cut, i, uint64(rev), content); err != nil {
 			return err
 		}
+	}
+	// The records are those of a commit, and were verified when it was learned.
+	if there && !how.deep {
+		err = structure(e)
+	} else {
+		err = verify(e)
+	}
+	if err != nil {
+		return err
+	}
+	if there {
 		if err := c.meaning(e, cut, m, content, dir, how); err != nil {
 			return err
 		}
 	}
 	if how.deep {
-		if err := c.use(e, cut); err != nil {
+		if err := use(e, c.lanes, cut.marks); err != nil {
 			return fmt.Errorf("in use: %w", err)
 		}
 	}
@@ -227,27 +149,34 @@ func (c *checker) check(cut *cut, m *image, dir string, how trial) (err error) {
 	if err := e.Close(); err != nil {
 		return err
 	}
-	_, err = contentOf(path, dir)
-	return err
+	cfg = existing(now)
+	if e, err = latchbolt.Open(path, cfg); err != nil {
+		return fmt.Errorf("once more: %w", err)
+	}
+	return errors.Join(verify(e), e.Close())
 }
 
-// left returns an error if there are copies of the file in a folder that nobody will remove. What is left
-// of a backup that was stopped is for those to remove who asked for it.
-func left(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return err
+// backup returns what the backup of an image holds.
+func (c *checker) backup(m *image, dir string) (string, error) {
+	i, ok := m.names()[backupName]
+	if !ok {
+		return "absent", nil
 	}
-	for _, e := range entries {
-		if n := e.Name(); n != dbName && n != backupName && !strings.HasPrefix(n, "."+backupName) && !strings.HasPrefix(n, importPrefix) {
-			return fmt.Errorf("%s was left", n)
-		}
+	key, ok := m.settled(i)
+	c.mu.Lock()
+	known := c.backups[key]
+	c.mu.Unlock()
+	if ok && known != "" {
+		return known, nil
 	}
-	return nil
+	content, err := backupIn(dir)
+	if ok && err == nil {
+		c.mu.Lock()
+		c.backups[key] = content
+		c.mu.Unlock()
+	}
+	return content, err
 }
-
-// importPrefix begins the name of a file that was to become that of an import: it holds no users yet.
-const importPrefix = ".."
 
 // oneOf makes sure that the content is exactly that of one commit: the last one that
 // is durable, or the one that was under way.
@@ -275,12 +204,9 @@ func (c *checker) oneOf(cut *cut, i int, txid uint64, content string) error {
 // meaning asks the engine what users would ask, and compares with the calls that were acknowledged. For the
 // same content, marks and backup it does so once, unless it is to be deep.
 func (c *checker) meaning(e *latchbolt.Engine, cut *cut, m *image, content, dir string, how trial) error {
-	backup := "absent"
-	if i, ok := m.names()[backupName]; ok {
-		var err error
-		if backup, err = contentOf(filepath.Join(dir, backupName), dir); err != nil {
-			return fmt.Errorf("backup, file %d: %w", i, err)
-		}
+	backup, err := c.backup(m, dir)
+	if err != nil {
+		return err
 	}
 	key := fmt.Sprint(content, backup, how.clockBack)
 	for _, l := range c.lanes {
@@ -291,13 +217,7 @@ func (c *checker) meaning(e *latchbolt.Engine, cut *cut, m *image, content, dir 
 	verdict, ok := c.seen[key]
 	c.mu.Unlock()
 	if !ok || how.deep {
-		verdict = ""
-		for _, l := range c.lanes {
-			if v := ask(e, l, cut.marks[l.number], backup, how.clockBack); v != "" {
-				verdict = fmt.Sprintf("lane %d: %s", l.number, v)
-				break
-			}
-		}
+		verdict = judge(e, c.lanes, cut.marks, backup, how.clockBack)
 		c.mu.Lock()
 		c.seen[key] = verdict
 		c.mu.Unlock()
@@ -306,62 +226,4 @@ func (c *checker) meaning(e *latchbolt.Engine, cut *cut, m *image, content, dir 
 		return errors.New(verdict)
 	}
 	return nil
-}
-
-// ask returns what is wrong with a lane's part, or "". It must be as it was after the last
-// call that was acknowledged, or as after the one under way.
-func ask(e *latchbolt.Engine, l *lane, mk mark, backup string, clockBack bool) string {
-	before := l.calls[mk.acked]
-	after := l.calls[mk.begun]
-	questions := make(view)
-	for _, v := range []view{before.after, after.after} {
-		for q := range v {
-			questions[q] = ""
-		}
-	}
-	got, err := l.w.ask(context.Background(), e, questions, func() (string, error) { return backup, nil })
-	if err != nil {
-		return err.Error()
-	}
-	if mk.begun == mk.acked {
-		if d := differ(got, before.after, clockBack, nil); d != "" {
-			return fmt.Sprintf("%s was acknowledged: %s", before.name, d)
-		}
-		return ""
-	}
-	old, young := differ(got, before.after, clockBack, after.loose), differ(got, after.after, clockBack, after.loose)
-	if old != "" && young != "" {
-		return fmt.Sprintf("%s was acknowledged: %s; %s was under way: %s", before.name, old, after.name, young)
-	}
-	return ""
-}
-
-// use goes on with the file: identifiers must be new, and writes must find pages that are free.
-func (c *checker) use(e *latchbolt.Engine, cut *cut) error {
-	u := &latchbolt.User{Username: "after-the-crash"}
-	g := &latchbolt.Group{Name: "after the crash"}
-	p := &latchbolt.Permission{App: "after", Codename: "crash", Name: "crash"}
-	if err := e.Update(context.Background(), func(tx *latchbolt.Tx) error {
-		return errors.Join(tx.InsertGroup(g), tx.InsertUser(u, latchbolt.PasswordHash{}), tx.InsertPermission(p))
-	}); err != nil {
-		return err
-	}
-	for _, l := range c.lanes {
-		after := l.calls[cut.marks[l.number].acked].after
-		for q := range after {
-			if q == fmt.Sprint("user/", u.ID) || q == fmt.Sprint("group/", g.ID) {
-				return fmt.Errorf("%s was given out before", q)
-			}
-		}
-	}
-	id, err := e.Identity(context.Background(), u.ID)
-	if err != nil {
-		return err
-	}
-	for range 3 {
-		if _, err := e.Login(context.Background(), id, latchbolt.LoginOptions{}); err != nil {
-			return err
-		}
-	}
-	return verify(e)
 }

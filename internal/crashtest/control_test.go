@@ -55,7 +55,7 @@ func ackedEarly(events []event) []event {
 func TestControls(t *testing.T) {
 	s := seed(t)
 	r := record(t)
-	l := newLane(t, 0, nil, r, new(clock))
+	l := r.lane(0, nil, new(clock))
 	l.w.backup = "absent"
 	l.open()
 	l.few()
@@ -113,7 +113,7 @@ func TestControlTwoTransactions(t *testing.T) {
 		t.Run(string(index), func(t *testing.T) {
 			s := seed(t)
 			r := record(t)
-			l := newLane(t, 0, nil, r, new(clock))
+			l := r.lane(0, nil, new(clock))
 			l.open()
 			store := storeOf(l.eng)
 			*store = &splitStore{Store: (*store).(*boltkv.Store), late: index}
@@ -128,7 +128,7 @@ func TestControlTwoTransactions(t *testing.T) {
 func TestControlKillThenCut(t *testing.T) {
 	s := seed(t)
 	r := record(t)
-	l := newLane(t, 0, nil, r, new(clock))
+	l := r.lane(0, nil, new(clock))
 	l.open()
 	l.few()
 	l.close()

@@ -34,7 +34,7 @@ func TestTogether(t *testing.T) {
 func TestNames(t *testing.T) {
 	s := seed(t)
 	r := record(t)
-	l := newLane(t, 0, nil, r, new(clock))
+	l := r.lane(0, nil, new(clock))
 	l.w.backup = "absent"
 	l.open()
 	l.define("add")
@@ -60,7 +60,7 @@ func TestImport(t *testing.T) {
 	}{
 		{"into a new file", func(t *testing.T, l *lane) {
 			l.do("Create", func() (err error) {
-				l.eng, _, err = django.Create(t.Context(), l.rec.path(), bytes.NewReader(dump), config(l.clock.now), nil)
+				l.eng, _, err = django.Create(t.Context(), l.path(), bytes.NewReader(dump), config(l.clock.now), nil)
 				return err
 			})
 		}},
@@ -68,7 +68,7 @@ func TestImport(t *testing.T) {
 			l.do("Open", func() (err error) {
 				c := config(l.clock.now)
 				c.CaseSensitive = true
-				l.eng, err = latchbolt.Open(l.rec.path(), c)
+				l.eng, err = latchbolt.Open(l.path(), c)
 				return err
 			})
 			l.do("Import", func() error {
@@ -80,7 +80,7 @@ func TestImport(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := seed(t)
 			r := record(t)
-			l := newLane(t, 0, nil, r, new(clock))
+			l := r.lane(0, nil, new(clock))
 			tt.run(t, l)
 			if t.Failed() {
 				t.FailNow()
@@ -98,7 +98,7 @@ func TestKillThenCut(t *testing.T) {
 	s := seed(t)
 	rng := rand.New(rand.NewPCG(s, 3))
 	r := record(t)
-	l := newLane(t, 0, nil, r, new(clock))
+	l := r.lane(0, nil, new(clock))
 	l.open()
 	l.script()
 	l.compact()
@@ -151,7 +151,7 @@ func (k *killed) restart(t *testing.T, old *lane) *workload {
 	c := new(clock)
 	c.offset.Store(int64(k.mark.now.Sub(epoch)))
 	c.advance(1e9)
-	l := newLane(t, 0, nil, r, c)
+	l := r.lane(0, nil, c)
 	r.mark(mark{now: c.now()})
 	e, err := latchbolt.Open(r.path(), existing(c.now()))
 	if err != nil {

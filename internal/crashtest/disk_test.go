@@ -39,8 +39,9 @@ type disk struct {
 
 // A file is a file's content; behind data there are zeros up to size.
 type file struct {
-	data []byte
-	size int64
+	data    []byte
+	size    int64
+	changes int // that were made
 }
 
 func newDisk() *disk { return &disk{names: make(map[string]int), files: make(map[int]*file)} }
@@ -48,7 +49,7 @@ func newDisk() *disk { return &disk{names: make(map[string]int), files: make(map
 func (d *disk) clone() *disk {
 	c := &disk{names: maps.Clone(d.names), files: make(map[int]*file)}
 	for i, f := range d.files {
-		c.files[i] = &file{slices.Clone(f.data), f.size}
+		c.files[i] = &file{slices.Clone(f.data), f.size, f.changes}
 	}
 	return c
 }
@@ -78,6 +79,7 @@ func rename(names, change map[string]int) {
 }
 
 func (f *file) apply(c *change) {
+	f.changes++
 	if c.data == nil {
 		f.size = c.size
 		f.data = f.data[:min(int64(len(f.data)), c.size)]
@@ -116,6 +118,17 @@ func (m *image) names() map[string]int {
 	}
 	return names
 }
+
+// settled tells a file with its content from all others, if none of its changes is pending.
+func (m *image) settled(i int) (key settled, ok bool) {
+	f := m.durable.files[i]
+	if f == nil || slices.ContainsFunc(m.picked, func(c *change) bool { return c.file == i }) {
+		return settled{}, false
+	}
+	return settled{i, f.changes}, true
+}
+
+type settled struct{ file, changes int }
 
 // write makes an empty folder hold the image.
 func (m *image) write(dir string) error {

@@ -37,21 +37,21 @@ func child(run string) {
 // killLanes is how many callers a child has, each with users of its own.
 const killLanes = 4
 
-// A teller prints what a child does: "begin KEY VALUE" before a call, "ack KEY VALUE" after it. A key is
+// A killTeller prints what a child does: "begin KEY VALUE" before a call, "ack KEY VALUE" after it. A key is
 // changed by one caller alone.
-type teller struct {
+type killTeller struct {
 	mu sync.Mutex // one line at a time
 	w  io.Writer
 }
 
-func (t *teller) tell(what, key, value string) {
+func (t *killTeller) tell(what, key, value string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	fmt.Fprintln(t.w, what, key, value)
 }
 
 // set makes a call between its two lines.
-func (t *teller) set(key, value string, call func() error) error {
+func (t *killTeller) set(key, value string, call func() error) error {
 	t.tell("begin", key, value)
 	if err := call(); err != nil {
 		return fmt.Errorf("%s %s: %w", key, value, err)
@@ -67,7 +67,7 @@ func killConfig() *latchbolt.Config {
 }
 
 func killChild(dir, cycle, seed string) error {
-	t := &teller{w: os.Stdout}
+	t := &killTeller{w: os.Stdout}
 	t.tell("start", cycle, seed)
 	e, err := latchbolt.Open(filepath.Join(dir, dbName), killConfig())
 	if err != nil {
@@ -101,7 +101,7 @@ func killChild(dir, cycle, seed string) error {
 }
 
 // killLane works until it is killed, on one user after another.
-func killLane(e *latchbolt.Engine, t *teller, prefix string, rng *rand.Rand) error {
+func killLane(e *latchbolt.Engine, t *killTeller, prefix string, rng *rand.Rand) error {
 	for n := 0; ; n++ {
 		u := &latchbolt.User{Username: fmt.Sprintf("%s-%d", prefix, n)}
 		if err := e.CreateUser(context.Background(), u, "password"); err != nil {
@@ -115,7 +115,7 @@ func killLane(e *latchbolt.Engine, t *teller, prefix string, rng *rand.Rand) err
 	}
 }
 
-func killUser(e *latchbolt.Engine, t *teller, u *latchbolt.User, rng *rand.Rand) error {
+func killUser(e *latchbolt.Engine, t *killTeller, u *latchbolt.User, rng *rand.Rand) error {
 	ctx := context.Background()
 	var alive []latchbolt.Session
 	for i := range 30 {

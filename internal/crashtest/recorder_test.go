@@ -4,7 +4,6 @@ package crashtest
 
 import (
 	"bytes"
-	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -13,9 +12,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 	"unsafe"
 
+	"github.com/latchbolt-go/latchbolt"
 	"github.com/latchbolt-go/latchbolt/internal/kv/boltkv"
 )
 
@@ -35,14 +34,6 @@ const (
 	folderSynced                      // what was done to names is durable
 	marked                            // a call of the engine began or returned
 )
-
-// A mark says what a lane of the workload was at.
-type mark struct {
-	lane  int
-	acked int       // calls that returned
-	begun int       // calls that began
-	now   time.Time // of the workload's clock
-}
 
 // A recorder writes the log of one folder.
 type recorder struct {
@@ -98,21 +89,21 @@ func record(t testing.TB) *recorder {
 
 // scratch returns an empty folder, in memory where that is possible.
 func scratch(t testing.TB) string {
-	const memory = "/dev/shm"
-	if info, err := os.Stat(memory); err == nil && info.IsDir() {
-		if dir, err := os.MkdirTemp(memory, "crashtest-"); err == nil {
-			t.Cleanup(func() { _ = os.RemoveAll(dir) })
-			return dir
-		}
+	dir, err := tempDir()
+	if err != nil {
+		t.Fatal(err)
 	}
-	return t.TempDir()
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+// lane opens a lane on an engine in the recorder's folder.
+func (r *recorder) lane(number int, e *latchbolt.Engine, c *clock) *lane {
+	return newLane(r.t, number, e, r.dir, r, c)
 }
 
 // path is where the engine's file is.
 func (r *recorder) path() string { return filepath.Join(r.dir, dbName) }
-
-// dbName is the name of the engine's file in every folder.
-const dbName = "app.db"
 
 // step notes what boltkv did.
 func (r *recorder) step(s boltkv.Step) {
@@ -259,8 +250,4 @@ func (r *recorder) log() []event {
 		}
 	}
 	return slices.Clone(r.events)
-}
-
-func (m mark) String() string {
-	return fmt.Sprintf("lane %d: call %d acknowledged, %d begun", m.lane, m.acked, m.begun)
 }

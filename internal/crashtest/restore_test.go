@@ -17,7 +17,7 @@ import (
 func TestRestore(t *testing.T) {
 	s := seed(t)
 	r := record(t)
-	l := newLane(t, 0, nil, r, new(clock))
+	l := r.lane(0, nil, new(clock))
 	l.w.backup = "absent"
 	l.open()
 	l.define("add")
@@ -26,7 +26,7 @@ func TestRestore(t *testing.T) {
 	l.login(l.createUser(false), nil)
 	l.close()
 	before := len(r.log())
-	old, err := contentOf(r.path(), scratch(t))
+	old, err := contentOf(r.path())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +35,7 @@ func TestRestore(t *testing.T) {
 	if _, err := latchbolt.Restore(t.Context(), filepath.Join(r.dir, backupName), r.path(), o); err != nil {
 		t.Fatal(err)
 	}
-	restored, err := contentOf(r.path(), scratch(t))
+	restored, err := contentOf(r.path())
 	if err != nil || restored == old {
 		t.Fatalf("the restore changed nothing, or %v", err)
 	}
@@ -55,11 +55,11 @@ func TestRestore(t *testing.T) {
 			if err := m.write(dir); err != nil {
 				t.Fatal(err)
 			}
-			got, err := contentOf(filepath.Join(dir, dbName), scratch(t))
+			got, err := contentOf(filepath.Join(dir, dbName))
 			if err != nil || got != old && got != restored {
 				t.Errorf("image %d of %v: the file is neither of the two: %v", i, c, err)
 			}
-			copied, err := contentOf(filepath.Join(dir, kept), scratch(t))
+			copied, err := contentOf(filepath.Join(dir, kept))
 			if err != nil || copied != old && copied != "absent" || got == restored && copied != old {
 				t.Errorf("image %d of %v: what was kept is neither whole nor absent: %v", i, c, err)
 			}

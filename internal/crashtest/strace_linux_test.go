@@ -60,7 +60,7 @@ func TestStrace(t *testing.T) {
 // file of the engine, on names, and for each sync.
 func traced(t *testing.T, log string) {
 	r := record(t)
-	l := newLane(t, 0, nil, r, new(clock))
+	l := r.lane(0, nil, new(clock))
 	l.w.backup = "absent"
 	l.open()
 	l.few()

@@ -2,7 +2,9 @@ package record_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"testing"
 
 	"github.com/latchbolt-go/latchbolt/internal/record"
@@ -112,4 +114,125 @@ func FuzzOpen(f *testing.F) {
 			t.Error("the rest is longer than the value")
 		}
 	})
+}
+
+// A read that did not fit is not forgotten because a later one does.
+func TestFailedReadsAreRemembered(t *testing.T) {
+	tooMuch := map[string]func(*record.Body){
+		"Uint16": func(b *record.Body) { b.Uint16() },
+		"Uint32": func(b *record.Body) { b.Uint32() },
+		"Uint64": func(b *record.Body) { b.Uint64() },
+		"Int64":  func(b *record.Body) { b.Int64() },
+		"String": func(b *record.Body) { _ = b.String() },
+		"Copy":   func(b *record.Body) { b.Copy(make([]byte, 2)) },
+	}
+	rest := map[string]func(*record.Body){
+		"Uint8":  func(b *record.Body) { b.Uint8() },
+		"Uint16": func(b *record.Body) { b.Uint16() },
+		"Uint32": func(b *record.Body) { b.Uint32() },
+		"Uint64": func(b *record.Body) { b.Uint64() },
+		"String": func(b *record.Body) { _ = b.String() },
+		"Copy":   func(b *record.Body) { b.Copy(make([]byte, 8)) },
+		"Rest":   func(b *record.Body) { b.Rest() },
+	}
+	fits := map[string][]byte{"Uint8": {9}, "Uint16": {0, 9}, "Uint32": {0, 0, 0, 9}, "Uint64": make([]byte, 8), "String": {0, 1, 'x'}, "Copy": make([]byte, 8), "Rest": {9}}
+	for name, read := range rest {
+		good := opened(t, fits[name])
+		read(&good)
+		if err := good.Done(); err != nil || good.Len() != 0 {
+			t.Errorf("%s of as much as there is: %v, %d left", name, err, good.Len())
+		}
+		short := opened(t, fits[name][:len(fits[name])-1])
+		read(&short)
+		if err := short.Done(); err == nil && name != "Rest" {
+			t.Errorf("%s of more than there is: no error", name)
+		}
+		for first, fail := range tooMuch {
+			b := opened(t, []byte{255})
+			fail(&b)
+			b.Uint8() // what is left, so that exactly the whole body was read
+			if err := b.Done(); !errors.Is(err, record.ErrDamaged) {
+				t.Errorf("%s of one byte, and Uint8: got %v", first, err)
+			}
+			again := opened(t, append([]byte{255}, fits[name]...))
+			long := make([]byte, 100)
+			again.Copy(long) // fails and takes nothing
+			again.Uint8()
+			read(&again)
+			if err := again.Done(); !errors.Is(err, record.ErrDamaged) {
+				t.Errorf("%s after a read that failed: got %v", name, err)
+			}
+		}
+	}
+}
+
+// opened is the body of a sound record.
+func opened(t *testing.T, body []byte) record.Body {
+	t.Helper()
+	b, err := record.Open("user", []byte("k"), reseal(t, []byte("k"), body), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestLongestString(t *testing.T) {
+	for _, n := range []int{1<<16 - 1, 1 << 16} {
+		b := record.New(1)
+		b.AddString(string(bytes.Repeat([]byte("x"), n)))
+		v, err := b.Seal("user", []byte("k"))
+		if (err == nil) != (n < 1<<16) {
+			t.Errorf("a string of %d bytes: %v", n, err)
+		}
+		if err != nil {
+			continue
+		}
+		body, err := record.Open("user", []byte("k"), v, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := body.String(); len(got) != n || body.Done() != nil {
+			t.Errorf("a string of %d bytes came back with %d", n, len(got))
+		}
+	}
+}
+
+func TestVersions(t *testing.T) {
+	for version, want := range map[byte]error{0: record.ErrNewer, 1: nil, 2: nil, 3: nil, 4: record.ErrNewer, 255: record.ErrNewer} {
+		v, err := record.New(version).Seal("user", []byte("k"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := record.Open("user", []byte("k"), v, 3)
+		if !errors.Is(err, want) || (err == nil) != (want == nil) {
+			t.Errorf("version %d: got %v, want %v", version, err, want)
+		}
+		if err == nil && (b.Version() != version || b.Done() != nil || len(v) != record.Overhead) {
+			t.Errorf("version %d came back as %d, %v, of %d bytes", version, b.Version(), b.Done(), len(v))
+		}
+	}
+	// Four bytes are a checksum of nothing, and no record.
+	if _, err := record.Open("user", []byte("k"), make([]byte, 4), 1); !errors.Is(err, record.ErrDamaged) {
+		t.Errorf("four bytes: %v", err)
+	}
+}
+
+// The checksum is docs/FORMAT.md's: it is computed here from the text with the standard library.
+func TestChecksumIsOfTheWholePlace(t *testing.T) {
+	for _, c := range []struct{ bucket, key string }{
+		{"user", "k"}, {"user", ""}, {"", "k"}, {string(bytes.Repeat([]byte("b"), 300)), string(bytes.Repeat([]byte("k"), 700))},
+	} {
+		b := record.New(1)
+		b.AddBytes([]byte("body"))
+		v, err := b.Seal(c.bucket, []byte(c.key))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := c.bucket + string(binary.BigEndian.AppendUint16(nil, uint16(len(c.bucket)))) +
+			string(binary.BigEndian.AppendUint16(nil, uint16(len(c.key)))) + c.key + "\x01body"
+		want := crc32.Checksum([]byte(text), crc32.MakeTable(crc32.Castagnoli))
+		if got := binary.BigEndian.Uint32(v[len(v)-4:]); got != want {
+			t.Errorf("bucket of %d bytes, key of %d: checksum %x, want %x", len(c.bucket), len(c.key), got, want)
+		}
+	}
 }

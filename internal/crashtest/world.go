@@ -4,14 +4,12 @@ package crashtest
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/latchbolt-go/latchbolt"
@@ -85,7 +83,7 @@ type session struct {
 	expires time.Time
 	values  map[string]string
 	name    string
-	brought bool
+	key     string // that was brought along from another system, in place of a token of ours
 }
 
 type oneTime struct {
@@ -433,45 +431,4 @@ func differ(got, want view, clockBack bool, loose []string) string {
 		}
 	}
 	return ""
-}
-
-// A lane is one caller after another: a part of the workload with users of its own.
-type lane struct {
-	t      testing.TB
-	number int
-	eng    *latchbolt.Engine
-	rec    *recorder
-	clock  *clock
-	w      *world
-	calls  []call // the first stands for nothing done
-}
-
-// A call is one call of the engine and what is true when it has returned.
-type call struct {
-	name  string
-	after view
-	loose []string // kinds of questions that may have either answer while it runs
-}
-
-// do makes a call, or several of which only the last changes what is asked for.
-func (l *lane) do(name string, fn func() error, loose ...string) {
-	l.t.Helper()
-	m := mark{lane: l.number, acked: len(l.calls) - 1, begun: len(l.calls), now: l.clock.now()}
-	l.rec.mark(m)
-	if err := fn(); err != nil {
-		l.t.Errorf("%s: %v", name, err)
-	}
-	l.calls = append(l.calls, call{name, l.w.view(l.clock.now()), loose})
-	m.acked = m.begun
-	l.rec.mark(m)
-}
-
-// digest makes a content short.
-func digest(parts ...[]byte) string {
-	h := sha256.New()
-	for _, p := range parts {
-		fmt.Fprintf(h, "%d:", len(p))
-		h.Write(p)
-	}
-	return fmt.Sprintf("%x", h.Sum(nil)[:16])
 }

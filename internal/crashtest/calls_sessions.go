@@ -5,6 +5,7 @@ package crashtest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -44,8 +45,8 @@ func (w *world) makeRoom(u *user) {
 			all = append(all, s)
 		}
 	}
-	if len(all) >= sessionLimit {
-		all[0].ended = true
+	if len(all) >= sessionLimit { // one that got a new token is as old as it was
+		slices.MinFunc(all, func(a, b *session) int { return a.created.Compare(b.created) }).ended = true
 	}
 }
 
@@ -92,7 +93,7 @@ func (l *lane) rotated(old *session, change func(*session)) func(latchbolt.Sessi
 			return nil
 		}
 		old.ended = true
-		next.token, next.id = got.Token, got.ID
+		next.token, next.id, next.key = got.Token, got.ID, ""
 		l.w.sessions = append(l.w.sessions, &next)
 		return nil
 	}

@@ -355,7 +355,7 @@ func (l *lane) many() *user {
 	u.password = ""
 	p := l.w.perms[0]
 	key := l.name("cookie")
-	s := &session{user: u, brought: true, values: make(map[string]string), created: l.clock.now(), expires: l.clock.now().Add(300 * time.Hour)}
+	s := &session{user: u, key: key, values: make(map[string]string), created: l.clock.now(), expires: l.clock.now().Add(300 * time.Hour)}
 	l.do("Update", func() error {
 		err := l.eng.Update(l.t.Context(), func(tx *latchbolt.Tx) error {
 			stored, row := u.User, latchbolt.Group{Name: g.names[0]}
@@ -467,12 +467,12 @@ const backupName = "backup.db"
 
 func (l *lane) backup(replace bool) {
 	l.do("Backup", func() error {
-		path := filepath.Join(l.rec.dir, backupName)
+		path := filepath.Join(l.dir, backupName)
 		if err := l.eng.Backup(l.t.Context(), path, replace); err != nil {
 			return err
 		}
 		var err error
-		l.w.backup, err = contentOf(path, scratch(l.t))
+		l.w.backup, err = contentOf(path)
 		return err
 	})
 }
