@@ -276,6 +276,9 @@ func (l *stateLoader) load(id UserID) (*userState, error) {
 	var u userRecord
 	decodeUserHead(&body, &u)
 	name := body.String()
+	if err := body.Err(); err != nil {
+		return nil, fromRecord(bucketUser, userKey(id), err)
+	}
 	st := &userState{id: id, generation: u.generation, inactive: u.Inactive, staff: u.Staff,
 		superuser: u.Superuser, objects: u.objects, name: name, groups: u.Groups}
 	if st.own, err = l.granted(id); err != nil {

@@ -318,7 +318,12 @@ var modelSetups = []latchbolt.Config{
 }
 
 func newModel(t *testing.T, seed uint64, done map[string][2]int) *model {
-	m := &model{t: t, done: done, rng: rand.New(rand.NewPCG(seed, 0)), ctx: t.Context(), clock: newTestClock(),
+	return newModelFrom(t, rand.New(rand.NewPCG(seed, 0)), done)
+}
+
+// newModelFrom is newModel with any source of choices.
+func newModelFrom(t *testing.T, rng *rand.Rand, done map[string][2]int) *model {
+	m := &model{t: t, done: done, rng: rng, ctx: t.Context(), clock: newTestClock(),
 		users: make(map[latchbolt.UserID]*modelUser), groups: make(map[latchbolt.GroupID]string),
 		perms: make(map[latchbolt.PermissionID]latchbolt.Permission), grants: make(map[modelGrant]bool),
 		sessions: make(map[latchbolt.SessionID]*modelSession), path: filepath.Join(fastDir(t), "app.db")}

@@ -108,7 +108,12 @@ func decodeUserHead(b *record.Body, u *userRecord) {
 	u.Inactive, u.Staff = f&userInactive != 0, f&userStaff != 0
 	u.Superuser, u.objects = f&userSuperuser != 0, f&userObjects != 0
 	u.generation = b.Uint32()
-	if n := int(b.Uint16()); n > 0 && n*8 <= b.Len() {
+	n := int(b.Uint16())
+	if n*8 > b.Len() {
+		b.Fail() // before anything is made that large
+		return
+	}
+	if n > 0 {
 		u.Groups = make([]GroupID, n)
 		for i := range u.Groups {
 			u.Groups[i] = GroupID(b.Uint64())

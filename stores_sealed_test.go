@@ -237,19 +237,20 @@ func FuzzSealedToken(f *testing.F) {
 	anon, err := eng.NewSession(f.Context(), latchbolt.LoginOptions{})
 	must(f, "NewSession", err)
 	known := map[string]bool{good: true, anon.Token.Reveal(): true}
-	for text := range known {
-		f.Add(text)
-		f.Add(text[:len(text)/2])
-		f.Add(text + "A")
-		f.Add(text[:40] + "." + text[41:])
-	}
+	f.Add("", uint8(0), uint8(0), true)
+	addSplices(func(text string, at, cut uint8) { f.Add(text, at, cut, true); f.Add(text, at, cut, false) })
 	for _, text := range []string{"", "s.", "s.A", "s.====", "s.\x00", "s." + strings.Repeat("A", 54), "s." + strings.Repeat("_", 5000)} {
-		f.Add(text)
+		f.Add(text, uint8(255), uint8(0), true)
 	}
 	for _, raw := range sealedElsewhere(f) {
-		f.Add("s." + base64.RawURLEncoding.EncodeToString(raw))
+		f.Add("s."+base64.RawURLEncoding.EncodeToString(raw), uint8(255), uint8(0), true)
 	}
-	f.Fuzz(func(t *testing.T, text string) {
+	f.Fuzz(func(t *testing.T, text string, at, cut uint8, user bool) {
+		of := anon.Token.Reveal()
+		if user {
+			of = good
+		}
+		text = spliced(of, text, at, cut)
 		tok, err := latchbolt.ParseToken(text)
 		if err != nil {
 			want(t, "ParseToken", err, latchbolt.ErrNoSession)

@@ -151,6 +151,17 @@ func (b *Body) Rest() []byte {
 // Len returns how many bytes are left.
 func (b *Body) Len() int { return len(b.s) }
 
+// Fail makes b a body that was read wrongly, for a reader that found a number in it which cannot be.
+func (b *Body) Fail() { b.bad = true }
+
+// Err returns an error that wraps [ErrDamaged] if anything was read wrongly so far. It is for those who do not read the whole body.
+func (b *Body) Err() error {
+	if b.bad {
+		return fmt.Errorf("%w: body has the wrong length", ErrDamaged)
+	}
+	return nil
+}
+
 // Done returns an error that wraps [ErrDamaged] unless exactly the whole body was read.
 func (b *Body) Done() error {
 	if b.bad || !b.s.Empty() {

@@ -1,0 +1,231 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/latchbolt-go/latchbolt/internal/tally"
+)
+
+// A step is one proof: a command, and what it has to show.
+type step struct {
+	name     string
+	promises string   // of docs/SECURITY.md, such as "1, 2"; "" if it is about no single one
+	env      []string // NAME=value, in front of the command
+	args     []string // the command
+	tests    []string // each has to be run, and has to pass or be skipped with a reason
+	counts   []string // keys that have to be counted; one that ends in ">0" has to be more than nothing
+	fuzz     string   // name of the target, whose executions are counted
+	pkg      string   // package of the tests, for repeating
+}
+
+// command is what to type to run the step.
+func (s *step) command() string {
+	words := slices.Clone(s.env)
+	for _, a := range s.args {
+		if strings.ContainsAny(a, "^$|()* '") {
+			a = "'" + a + "'"
+		}
+		words = append(words, a)
+	}
+	return strings.Join(words, " ")
+}
+
+// A result is what became of a step.
+type result struct {
+	*step
+	began   time.Time
+	took    time.Duration
+	counts  tally.Counts
+	wrong   []string // why it failed
+	skipped []string // tests that were skipped, with reasons
+	repeat  []string // commands that repeat a failure
+	passed  int      // tests
+}
+
+func (r *result) verdict() string {
+	switch {
+	case len(r.wrong) > 0:
+		return "FAILED"
+	case r.passed == 0 && len(r.skipped) > 0:
+		return "SKIPPED"
+	case len(r.skipped) > 0:
+		return "passed, in part SKIPPED"
+	}
+	return "passed"
+}
+
+// run runs the step in a folder. What it prints goes through a reader, which keeps what counts and shows what people want to see: all of a failure, and otherwise results and counts.
+func (s *step) run(ctx context.Context, dir string, out io.Writer) *result {
+	res := &result{step: s, began: time.Now()}
+	cmd := exec.CommandContext(ctx, s.args[0], s.args[1:]...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), s.env...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 10 * time.Second
+	pipe, w := io.Pipe()
+	cmd.Stdout, cmd.Stderr = w, w
+	p := &parser{res: res, out: out, ran: make(map[string]bool)}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p.read(pipe)
+	}()
+	err := cmd.Run()
+	_ = w.Close()
+	<-done
+	res.took = time.Since(res.began)
+	p.judge(err)
+	return res
+}
+
+// A parser reads what a command prints.
+type parser struct {
+	res    *result
+	out    io.Writer
+	ran    map[string]bool // tests, not their parts, that passed or were skipped
+	lines  []string        // the last ones, for a failure
+	more   []string        // flags with which tests say that they can be repeated
+	failed []string        // tests and parts of tests
+	reason string          // the last line of a test's log
+}
+
+const keptLines = 400
+
+var (
+	ended    = regexp.MustCompile(`^\s*--- (PASS|FAIL|SKIP): (\S+)`)
+	closing  = regexp.MustCompile(`^(ok|FAIL|PASS|---|\?|panic:|coverage:)\s`)
+	onceMore = regexp.MustCompile(`once more: (.*\S)`)
+	rerun    = regexp.MustCompile(`^\s*go test -run=(\S+)$`)
+	progress = regexp.MustCompile(`^fuzz: elapsed: .* execs: (\d+) .* new interesting: (\d+) \(total: (\d+)\)`)
+	logLine  = regexp.MustCompile(`^\s+\S+\.go:\d+: (.*)$`)
+)
+
+func (p *parser) read(r io.Reader) {
+	br := bufio.NewReader(r)
+	for {
+		text, err := br.ReadBytes('\n')
+		if len(text) > 0 {
+			p.line(string(bytes.TrimRight(text, "\r\n")))
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (p *parser) line(text string) {
+	if p.lines = append(p.lines, text); len(p.lines) > 2*keptLines {
+		p.lines = append(p.lines[:0], p.lines[keptLines:]...)
+	}
+	res := p.res
+	switch m := ended.FindStringSubmatch(text); {
+	case m != nil:
+		p.test(m[1], m[2], text)
+	case res.counts.Read(text):
+		fmt.Fprintln(p.out, text)
+	case progress.MatchString(text):
+		p.fuzzed(progress.FindStringSubmatch(text))
+	case rerun.MatchString(text):
+		res.repeat = append(res.repeat, "go test -run='"+rerun.FindStringSubmatch(text)[1]+"' "+res.pkg)
+	case closing.MatchString(text):
+		fmt.Fprintln(p.out, text)
+	}
+	if m := onceMore.FindStringSubmatch(text); m != nil && res.pkg != "" {
+		p.more = append(p.more, m[1])
+	}
+	if m := logLine.FindStringSubmatch(text); m != nil {
+		p.reason = m[1]
+	}
+}
+
+// test notes the end of a test. Of a skipped one the line before says why.
+func (p *parser) test(verdict, name, text string) {
+	top := !strings.Contains(name, "/")
+	switch verdict {
+	case "PASS":
+		if top {
+			p.res.passed++
+		}
+	case "SKIP":
+		p.res.skipped = append(p.res.skipped, name+": "+p.reason)
+		fmt.Fprintln(p.out, strings.TrimSpace(text))
+	case "FAIL":
+		p.failed = append(p.failed, name)
+		p.res.wrong = append(p.res.wrong, name+" failed")
+	}
+	if top {
+		p.ran[name] = true
+	}
+}
+
+func (p *parser) fuzzed(m []string) {
+	c := tally.Counts{}
+	c.Read(fmt.Sprintf("campaign: execs=%s interesting=%s corpus=%s", m[1], m[2], m[3]))
+	p.res.counts = c
+}
+
+// judge says what is wrong once the command has ended.
+func (p *parser) judge(err error) {
+	res := p.res
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		res.wrong = append(res.wrong, "the command ended with "+exit.String())
+	case err != nil:
+		res.wrong = append(res.wrong, err.Error())
+	}
+	for _, name := range res.tests {
+		if !p.ran[name] {
+			res.wrong = append(res.wrong, name+" was not run: no such test, or the run ended before it")
+		}
+	}
+	if len(res.wrong) > 0 || res.passed > 0 || len(res.skipped) == 0 {
+		for _, key := range res.step.counts {
+			key, positive := strings.CutSuffix(key, ">0")
+			if res.counts.Get(key) == "" {
+				res.wrong = append(res.wrong, "nothing was counted as "+key)
+			} else if positive && res.counts.Number(key) <= 0 {
+				res.wrong = append(res.wrong, key+" is "+res.counts.Get(key))
+			}
+		}
+	}
+	if len(res.wrong) == 0 {
+		return
+	}
+	p.repeats()
+	fmt.Fprintln(p.out, strings.Join(p.lines[max(0, len(p.lines)-keptLines):], "\n"))
+}
+
+// repeats notes the commands that repeat what failed: with the seed that the test itself named, or the test alone.
+func (p *parser) repeats() {
+	res := p.res
+	for _, name := range p.failed {
+		if strings.Contains(name, "/") || res.pkg == "" || len(res.repeat) > 0 && res.fuzz != "" {
+			continue
+		}
+		flags := []string{"-run '^" + name + "$'"}
+		if named := slices.Collect(func(yield func(string) bool) {
+			for _, m := range p.more {
+				if strings.Contains(m, "^"+name+"$") && !yield(m) {
+					return
+				}
+			}
+		}); len(named) > 0 {
+			flags = slices.Compact(named)
+		}
+		for _, f := range flags {
+			res.repeat = append(res.repeat, strings.Join(append(slices.Clone(res.env), "go test -count=1 "+f+" "+res.pkg), " "))
+		}
+	}
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os/exec"
+	"strings"
+	"time"
+)
+
+// A proof is a step as the table has it, for both sizes.
+type proof struct {
+	name, promises string
+	pkg            string
+	ci, long       string   // what is set, in front of the command; "-" leaves the step out
+	run            string   // pattern of tests; empty: all of the package
+	tests          []string // that have to be among them
+	seed           bool     // the tests take -seed
+	flags          string   // further flags of go test
+	counts         []string
+	command        string // instead of go test: with CI and LONG as its ends
+}
+
+// proofs are all steps but the fuzz targets, which are found in the sources.
+var proofs = []proof{
+	{name: "crash-images", promises: "1, 2", pkg: "./internal/crashtest", ci: "LATCHBOLT_IMAGES=100000", long: "LATCHBOLT_IMAGES=1000000", run: "^Test([^K]|KillT)",
+		tests: []string{"TestAlone", "TestTogether", "TestImport", "TestNames", "TestEveryCall", "TestRestore", "TestKillThenCut", "TestControls", "TestControlTwoTransactions", "TestControlKillThenCut", "TestStrace"},
+		seed:  true, counts: []string{"images>0", "bad", "controls>0"}},
+	{name: "kills", promises: "1, 2", pkg: "./internal/crashtest", ci: "LATCHBOLT_LONG=1", long: "LATCHBOLT_LONG=1", run: "^TestKill$",
+		tests: []string{"TestKill"}, seed: true, counts: []string{"kills>0", "acknowledged>0"}},
+	{name: "faults", promises: "1, 2", pkg: "./internal/faultrun", ci: "LATCHBOLT_FAULTS=1", long: "LATCHBOLT_LONG=1 LATCHBOLT_FAULTS=1", run: "^TestFaultSweep$",
+		tests: []string{"TestFaultSweep"}, counts: []string{"faults>0"}},
+	{name: "full-disk", promises: "1, 2, 3", pkg: "./internal/faultrun", run: "^TestFullDisk$",
+		tests: []string{"TestFullDisk"}, counts: []string{"disks>0"}},
+	{name: "damage", promises: "2, 4", pkg: "./internal/damagetest", ci: "LATCHBOLT_DAMAGE=3000", long: "LATCHBOLT_DAMAGE=20000",
+		tests: []string{"TestDamage", "TestDamageCanFail", "TestNewerMeta", "TestFewerElements", "TestOldCopies", "TestSalvageWhole", "TestSalvageOfKilled", "TestSalvageLostPage", "TestSalvageRefuses"},
+		seed:  true, counts: []string{"cases>0", "effective>0", "unnoticed"}},
+	{name: "linearizable", promises: "3", pkg: ".", ci: "LATCHBOLT_LONG=1", long: "LATCHBOLT_LONG=1", run: "^TestLinearizable",
+		tests: []string{"TestLinearizable", "TestLinearizableCanFail"}, counts: []string{"operations>0"}},
+	{name: "revocation", promises: "3", pkg: ".", ci: "LATCHBOLT_LONG=1", long: "LATCHBOLT_LONG=1", run: "^Test(NothingPassesAfterRevocation|RevocationsOnAFullDisk)$",
+		tests: []string{"TestNothingPassesAfterRevocation", "TestRevocationsOnAFullDisk"}, counts: []string{"checks>0", "revocations>0"}},
+	{name: "model", promises: "2, 3", pkg: ".", ci: "", long: "LATCHBOLT_LONG=1", run: "^TestModel$", flags: "-race",
+		tests: []string{"TestModel"}, counts: []string{"operations>0"}},
+	{name: "timing-units", promises: "5", pkg: ".", run: "^Test(CVE_2016_2513|EveryFailureLooksTheSame)$", tests: []string{"TestCVE_2016_2513", "TestEveryFailureLooksTheSame"}},
+	{name: "secrets", promises: "6", pkg: ".", run: "^Test(SecretsDoNotPrint|PasswordHashSecret|TokensAreNotStored|Canaries|EveryChangeIsRecorded)$",
+		tests: []string{"TestSecretsDoNotPrint", "TestPasswordHashSecret", "TestTokensAreNotStored", "TestCanaries", "TestEveryChangeIsRecorded"}},
+	{name: "history", pkg: ".", run: "^Test(History|Standards|FuzzTargets|Reports|Docs)$", tests: []string{"TestHistory", "TestStandards", "TestFuzzTargets", "TestReports", "TestDocs"},
+		counts: []string{"rows>0", "tested>0"}},
+	{name: "supply", pkg: ".", run: "^Test(Modules|ModulesCanFail|GO_2025_3451|CVE_2024_21495)$", tests: []string{"TestModules", "TestModulesCanFail", "TestGO_2025_3451"}},
+}
+
+// allSteps makes the steps of a size.
+func allSteps(ctx context.Context, root string, o *options) ([]*step, error) {
+	var all []*step
+	for i := range proofs {
+		if s := proofs[i].step(o); s != nil {
+			all = append(all, s)
+		}
+	}
+	fuzz, err := fuzzSteps(ctx, root, o)
+	return append(all, fuzz...), err
+}
+
+func (p *proof) step(o *options) *step {
+	size := p.ci
+	if o.size == "long" {
+		size = p.long
+	}
+	if size == "-" {
+		return nil
+	}
+	s := &step{name: p.name, promises: p.promises, env: strings.Fields(size), tests: p.tests, counts: p.counts, pkg: p.pkg}
+	if p.command != "" {
+		s.args, s.pkg = strings.Fields(strings.ReplaceAll(p.command, "SEED", fmt.Sprint(o.seed))), ""
+		return s
+	}
+	timeout := 20 * time.Minute
+	if o.size == "long" {
+		timeout = 6 * time.Hour
+	}
+	s.args = []string{"go", "test", "-count=1", "-v", "-timeout", timeout.String()}
+	s.args = append(s.args, strings.Fields(p.flags)...)
+	if p.run != "" {
+		s.args = append(s.args, "-run", p.run)
+	}
+	if s.args = append(s.args, p.pkg); p.seed {
+		s.args = append(s.args, "-seed", fmt.Sprint(o.seed))
+	}
+	return s
+}
+
+// fuzzSteps makes a step of each fuzz target of the repository.
+func fuzzSteps(ctx context.Context, root string, o *options) ([]*step, error) {
+	cmd := exec.CommandContext(ctx, "git", "grep", "-o", "-E", "^func Fuzz[A-Za-z0-9_]*", "--", "*_test.go")
+	cmd.Dir = root
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("looking for fuzz targets: %w", err)
+	}
+	var all []*step
+	sc := bufio.NewScanner(strings.NewReader(string(out)))
+	for sc.Scan() {
+		file, fn, _ := strings.Cut(sc.Text(), ":func ")
+		dir := "."
+		if i := strings.LastIndexByte(file, '/'); i >= 0 {
+			dir = "./" + file[:i]
+		}
+		all = append(all, &step{name: "fuzz-" + strings.ReplaceAll(strings.TrimPrefix(dir, "./"), ".", "root") + "-" + fn, promises: "4", fuzz: fn, pkg: dir,
+			args: []string{"go", "test", "-run", "^$", "-fuzz", "^" + fn + "$", "-fuzztime", o.fuzztime.String(), "-fuzzminimizetime", "10s", "-timeout", "0", dir}, counts: []string{"execs>0"}})
+	}
+	if len(all) < 14 {
+		return nil, fmt.Errorf("only %d fuzz targets were found", len(all))
+	}
+	return all, nil
+}
