@@ -216,7 +216,7 @@ func (l *lane) randomChange(rng *rand.Rand, u *user, g *group, p latchbolt.Perm,
 		l.updateUser(u, "demote", func(u *latchbolt.User) { u.Superuser = false })
 	case n == 17:
 		l.every()
-	case n == 18 && u.Superuser && len(l.w.perms) > 1:
+	case n == 18 && u.Superuser && u.Staff && len(l.w.perms) > 1:
 		l.administer(u, l.createUser(false), g)
 	default:
 		l.record()
