@@ -123,6 +123,11 @@ func (w *writeCounter) DeletePrefix(b kv.Bucket, prefix []byte) error {
 	return w.Tx.DeletePrefix(b, prefix)
 }
 
+func (w *writeCounter) DeleteSome(b kv.Bucket, prefix []byte, n int) (bool, error) {
+	w.writes++
+	return w.Tx.DeleteSome(b, prefix, n)
+}
+
 // A badge is proof of a kind of its own.
 type badge struct{ user latchbolt.UserID }
 

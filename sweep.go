@@ -99,7 +99,7 @@ func (e *Engine) Sweep(ctx context.Context) (r SweepReport, err error) {
 	if err := e.update(ctx, func(tx *Tx) error { return tx.mergeNew(nil) }); err != nil {
 		return r, err
 	}
-	for _, step := range []func(context.Context, *SweepReport) (bool, error){e.sweepHour, e.sweepDay, e.sweepBrought, e.sweepTokens, e.sweepAudit} {
+	for _, step := range []func(context.Context, *SweepReport) (bool, error){e.sweepExpired, e.sweepBrought, e.sweepTokens, e.sweepAudit} {
 		for more := true; more; {
 			if err := ctx.Err(); err != nil {
 				return r, fmt.Errorf("latchbolt: sweeping: %w", err)
@@ -112,42 +112,64 @@ func (e *Engine) Sweep(ctx context.Context) (r SweepReport, err error) {
 	return r, nil
 }
 
-// sweepHour removes the sessions of the oldest hour that is over, as ranges.
-func (e *Engine) sweepHour(ctx context.Context, r *SweepReport) (more bool, err error) {
-	err = e.update(ctx, func(tx *Tx) error {
-		more = false
-		for _, b := range []kv.Bucket{bucketSession, bucketValues} {
-			keys, err := tx.keys(b, nil, nil, 1)
-			if err != nil {
-				return err
-			}
-			if len(keys) == 0 || binary.BigEndian.Uint32(keys[0]) >= hourOf(tx.now) {
-				continue
-			}
-			// The cache needs no fence: it knows when its sessions expire.
-			if err := tx.deletePrefix(b, keys[0][:4]); err != nil {
-				return err
-			}
-			more = true
-		}
-		return nil
-	})
-	if more && err == nil {
-		r.Hours++
-	}
-	return more && err == nil, err
+// A pace is how many records of a range the next transaction of a sweep removes at most. Those who
+// write meanwhile wait for one such transaction, which takes a few milliseconds, on slow machines too.
+type pace int
+
+const (
+	paceTime  = 6 * time.Millisecond // what a transaction is to take, with its commit
+	paceFirst = 4000
+	paceLeast = 2000 // less would be nearly all commit where commits are slow
+	paceMost  = 50_000
+)
+
+// adapt sets the pace after a transaction that removed as many as it could.
+func (p *pace) adapt(took time.Duration) {
+	better := float64(*p) * min(float64(paceTime)/float64(max(took, 1)), 2)
+	*p = pace(min(max(better, paceLeast), paceMost))
 }
 
-// sweepDay removes the index of the oldest day that is over.
-func (e *Engine) sweepDay(ctx context.Context, _ *SweepReport) (more bool, err error) {
-	err = e.update(ctx, func(tx *Tx) error {
-		keys, err := tx.keys(bucketSessionUser, nil, nil, 1)
-		if more = err == nil && len(keys) > 0 && binary.BigEndian.Uint32(keys[0]) < hourOf(tx.now)/hoursPerDay; !more {
-			return err
+// sweepExpired removes the sessions whose hour is over, with their values, and the index of the days that are over.
+func (e *Engine) sweepExpired(ctx context.Context, r *SweepReport) (_ bool, err error) {
+	// One hour for all: a session whose values are gone is as good as one that never had any, but not the other way round.
+	now, p := hourOf(e.clock.now()), pace(paceFirst)
+	if _, err := e.sweepRanges(ctx, bucketValues, now, &p); err != nil {
+		return false, err
+	}
+	if r.Hours, err = e.sweepRanges(ctx, bucketSession, now, &p); err != nil {
+		return false, err
+	}
+	_, err = e.sweepRanges(ctx, bucketSessionUser, now/hoursPerDay, &p)
+	return false, err
+}
+
+// sweepRanges removes the keys of a bucket that start with a number less than end, and returns how many of those numbers
+// there were. The cache needs no fence: it knows when its sessions expire.
+func (e *Engine) sweepRanges(ctx context.Context, b kv.Bucket, end uint32, p *pace) (ranges int, err error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return ranges, fmt.Errorf("latchbolt: sweeping: %w", err)
 		}
-		return tx.deletePrefix(bucketSessionUser, keys[0][:4])
-	})
-	return more && err == nil, err
+		var done, more bool
+		var start time.Time
+		err := e.update(ctx, func(tx *Tx) error {
+			start = time.Now() // its turn has come
+			keys, err := tx.keys(b, nil, nil, 1)
+			if done = err == nil && (len(keys) == 0 || binary.BigEndian.Uint32(keys[0]) >= end); done || err != nil {
+				return err
+			}
+			more, err = tx.deleteSome(b, keys[0][:4], int(*p))
+			return err
+		})
+		switch {
+		case err != nil || done:
+			return ranges, err
+		case more:
+			p.adapt(time.Since(start))
+		default:
+			ranges++
+		}
+	}
 }
 
 // sweepBrought removes the keys of sessions from other systems that are gone. There are only

@@ -164,6 +164,12 @@ func (tx *Tx) deletePrefix(b kv.Bucket, prefix []byte) error {
 	return fromStore(tx.w.DeletePrefix(b, prefix))
 }
 
+// deleteSome deletes the first n records under a prefix, and reports whether there are others.
+func (tx *Tx) deleteSome(b kv.Bucket, prefix []byte, n int) (more bool, err error) {
+	more, err = tx.w.DeleteSome(b, prefix, n)
+	return more, fromStore(err)
+}
+
 // deleteAll deletes keys collected before, since a bucket must not change under a scan.
 func (tx *Tx) deleteAll(b kv.Bucket, keys [][]byte) error {
 	for _, k := range keys {

@@ -153,6 +153,9 @@ type Tx interface {
 	// DeletePrefix removes every key that starts with prefix; an empty prefix
 	// empties the bucket. It does not read: it counts as one write.
 	DeletePrefix(b Bucket, prefix []byte) error
+	// DeleteSome removes the first n keys, 1 at least, that start with prefix, and reports whether there are
+	// others. It is for what is too much for one transaction, and costs little for a key.
+	DeleteSome(b Bucket, prefix []byte, n int) (more bool, err error)
 }
 
 // The capabilities below are extra. A caller tries for them with a type assertion.

@@ -234,6 +234,14 @@ func (b *bulk) DeletePrefix(name kv.Bucket, prefix []byte) error {
 	return b.txn.DeletePrefix(name, prefix)
 }
 
+// DeleteSome implements [kv.Tx].
+func (b *bulk) DeleteSome(name kv.Bucket, prefix []byte, n int) (bool, error) {
+	if _, err := b.unbuilt(name); err != nil {
+		return false, err
+	}
+	return b.txn.DeleteSome(name, prefix, n)
+}
+
 // Merge implements [kv.Bulk].
 func (b *bulk) Merge(name kv.Bucket, pairs iter.Seq2[kv.Pair, error], taken func(kv.Pair) error) error {
 	i, err := b.unbuilt(name)

@@ -2,6 +2,7 @@ package boltkv
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 	"sort"
 
@@ -9,7 +10,7 @@ import (
 )
 
 // An overlay holds what a transaction wrote to one bucket, until the
-// transaction has succeeded. First the prefixes in cleared are deleted from what lies
+// transaction has succeeded. First the ranges in cleared are deleted from what lies
 // below, then the entries apply.
 //
 // A key that comes out of order has to move all entries behind it. Once there are many, such
@@ -17,7 +18,7 @@ import (
 // that brings a whole user base would take quadratic time otherwise.
 type overlay struct {
 	bucket  int
-	cleared [][]byte
+	cleared []span
 	entries []entry // in ascending order of keys
 	late    []entry // likewise, of other keys; see settle
 }
@@ -40,6 +41,15 @@ func (o *overlay) reset(i int) {
 		keep = o.entries[:0]
 	}
 	*o = overlay{bucket: i, entries: keep}
+}
+
+// A span is the keys from one on to below another; an end that is nil is that of the bucket.
+type span struct {
+	from, to []byte
+}
+
+func (s span) has(key []byte) bool {
+	return bytes.Compare(key, s.from) >= 0 && (s.to == nil || bytes.Compare(key, s.to) < 0)
 }
 
 // search returns where key is, or belongs, among entries.
@@ -111,39 +121,31 @@ func (o *overlay) settle() {
 	o.late = o.late[:0]
 }
 
-// clear deletes every key with the prefix.
-func (o *overlay) clear(prefix []byte) {
+// clear deletes every key of a span.
+func (o *overlay) clear(s span) {
 	o.settle()
-	o.entries = slices.DeleteFunc(o.entries, func(e entry) bool { return bytes.HasPrefix(e.key, prefix) })
-	o.cleared = append(o.cleared, prefix)
+	o.entries = slices.DeleteFunc(o.entries, func(e entry) bool { return s.has(e.key) })
+	o.cleared = append(o.cleared, s)
 }
 
-// hides returns the cleared prefix that hides key of the bucket below, and
+// hides returns the cleared span that hides key of the bucket below, and
 // false if none does.
-func (o *overlay) hides(key []byte) ([]byte, bool) {
-	for _, p := range o.cleared {
-		if bytes.HasPrefix(key, p) {
-			return p, true
+func (o *overlay) hides(key []byte) (span, bool) {
+	for _, s := range o.cleared {
+		if s.has(key) {
+			return s, true
 		}
 	}
-	return nil, false
+	return span{}, false
 }
 
 // apply writes the overlay to the bucket below. The caller guards against
 // panics.
 func (o *overlay) apply(b *bolt.Bucket) error {
 	o.settle()
-	for _, prefix := range o.cleared {
-		// A cursor skips keys if they are deleted under it.
-		var keys [][]byte
-		c := b.Cursor()
-		for k, _ := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, _ = c.Next() {
-			keys = append(keys, k)
-		}
-		for _, k := range keys {
-			if err := b.Delete(k); err != nil {
-				return err
-			}
+	for _, s := range o.cleared {
+		if err := s.delete(b); err != nil {
+			return err
 		}
 	}
 	for _, e := range o.entries {
@@ -158,4 +160,47 @@ func (o *overlay) apply(b *bolt.Bucket) error {
 		}
 	}
 	return nil
+}
+
+// delete removes the keys of the span from a bucket. It goes backwards: the cursor stays right, what is removed is always
+// the last of its page, so that nothing moves, and no key is looked up but the first and the last.
+func (s span) delete(b *bolt.Bucket) error {
+	c := b.Cursor()
+	first, _ := c.Seek(s.from)
+	if first == nil || !s.has(first) {
+		return nil
+	}
+	empty := 0
+	for k := lastBelow(c, s.to); ; k, _ = c.Prev() {
+		if k == nil { // a page that was emptied earlier in the transaction, which is not the start
+			if empty++; empty > maxFilePages {
+				return errDisorder
+			}
+			continue
+		}
+		if !s.has(k) {
+			return errDisorder
+		}
+		if err := c.Delete(); err != nil {
+			return err
+		}
+		if bytes.Compare(k, first) <= 0 {
+			return nil
+		}
+	}
+}
+
+// errDisorder means that keys are not where they belong.
+var errDisorder = errors.New("the keys are not in order")
+
+// lastBelow moves c to the last key below a bound; nil is the end of the bucket. It is nil if there is an empty page.
+func lastBelow(c *bolt.Cursor, bound []byte) []byte {
+	if bound != nil {
+		if k, _ := c.Seek(bound); k != nil {
+			k, _ = c.Prev()
+			return k
+		}
+	}
+	k, _ := c.Last()
+	return k
 }

@@ -20,7 +20,7 @@ func TestOverlayModel(t *testing.T) {
 		switch n := rnd.IntN(1000); {
 		case n == 0:
 			prefix := key[:3]
-			o.clear([]byte(prefix))
+			o.clear(span{[]byte(prefix), after([]byte(prefix))})
 			maps.DeleteFunc(model, func(k, _ string) bool { return k[:3] == prefix })
 		case n == 1:
 			o.search([]byte(key))

@@ -129,8 +129,51 @@ func (t *txn) DeletePrefix(b kv.Bucket, prefix []byte) error {
 	if err != nil {
 		return err
 	}
-	t.writable(i).clear(t.copyOf(prefix))
+	t.writable(i).clear(span{t.copyOf(prefix), after(prefix)})
 	return nil
+}
+
+// DeleteSome implements [kv.Tx].
+func (t *txn) DeleteSome(b kv.Bucket, prefix []byte, n int) (more bool, err error) {
+	i, err := t.find(b)
+	if err != nil {
+		return false, err
+	}
+	end := after(prefix)
+	bound, err := t.nth(i, prefix, n)
+	if bound != nil {
+		end = t.copyOf(bound)
+	}
+	if err == nil {
+		t.writable(i).clear(span{t.copyOf(prefix), end})
+	}
+	return bound != nil, err
+}
+
+// nth returns the key that has n others with the same prefix before it, or nil.
+func (t *txn) nth(i int, prefix []byte, n int) (key []byte, err error) {
+	if t.overlay(i) != nil {
+		for p, err := range t.Scan(t.s.opt.Buckets[i], prefix, nil) {
+			if n--; err != nil || n < 0 {
+				return p.Key, err
+			}
+		}
+		return nil, nil
+	}
+	// One guard for all steps: nothing of the caller's runs in between.
+	defer t.s.guard(&err)
+	b, err := t.bucket(i)
+	if err != nil {
+		return nil, err
+	}
+	c := b.Cursor()
+	for k, _ := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, _ = c.Next() {
+		if n--; n < 0 {
+			touch(k)
+			return k, nil
+		}
+	}
+	return nil, nil
 }
 
 // Get implements [kv.Reader].
@@ -281,15 +324,14 @@ func (t *txn) emit(yield func(kv.Pair, error) bool, o *overlay, next int, p kv.P
 func (c *forward) skip(o *overlay) func(kv.Pair, error) (kv.Pair, error) {
 	return func(p kv.Pair, err error) (kv.Pair, error) {
 		for err == nil && p.Key != nil {
-			prefix, hidden := o.hides(p.Key)
+			s, hidden := o.hides(p.Key)
 			if !hidden {
 				break
 			}
-			end := after(prefix)
-			if end == nil {
+			if s.to == nil {
 				return kv.Pair{}, nil
 			}
-			p, err = c.seek(end)
+			p, err = c.seek(s.to)
 		}
 		return p, err
 	}
@@ -299,11 +341,11 @@ func (c *forward) skip(o *overlay) func(kv.Pair, error) (kv.Pair, error) {
 func (c *backward) skip(o *overlay) func(kv.Pair, error) (kv.Pair, error) {
 	return func(p kv.Pair, err error) (kv.Pair, error) {
 		for err == nil && p.Key != nil {
-			prefix, hidden := o.hides(p.Key)
+			s, hidden := o.hides(p.Key)
 			if !hidden {
 				break
 			}
-			p, err = c.seek(prefix, len(prefix) == 0)
+			p, err = c.seek(s.from, len(s.from) == 0)
 		}
 		return p, err
 	}

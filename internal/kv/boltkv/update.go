@@ -64,15 +64,6 @@ type waiter struct {
 	err  error
 }
 
-// waiters are kept for the next callers.
-var waiters = sync.Pool{New: func() any { return &waiter{turn: make(chan *group, 1)} }}
-
-// free gives a waiter back that nobody will send anything to.
-func (w *waiter) free() {
-	*w = waiter{turn: w.turn}
-	waiters.Put(w)
-}
-
 // answer tells the caller what came of its function in g.
 func (w *waiter) answer(g *group) {
 	switch {
@@ -95,8 +86,8 @@ func (q *queue) stand(ctx context.Context, lent func(kv.Tx) error) (*waiter, err
 		q.held = true
 		return nil, nil
 	}
-	w := waiters.Get().(*waiter)
-	w.ctx, w.lent = ctx, lent
+	// They are not kept for the next callers: those of a test in a bubble of testing/synctest must not use a channel from outside.
+	w := &waiter{turn: make(chan *group, 1), ctx: ctx, lent: lent}
 	q.waiting = append(q.waiting, w)
 	return w, nil
 }

@@ -352,6 +352,8 @@ func useAfter(t *testing.T, s kv.Store) {
 	wantErr(t, "Put", tx.Put(A, []byte("k"), nil), kv.ErrClosed)
 	wantErr(t, "Delete", tx.Delete(A, []byte("k")), kv.ErrClosed)
 	wantErr(t, "DeletePrefix", tx.DeletePrefix(A, nil), kv.ErrClosed)
+	_, err = tx.DeleteSome(A, nil, 1)
+	wantErr(t, "DeleteSome", err, kv.ErrClosed)
 	for i, seq := range slices.Concat(seqs, []iter.Seq2[kv.Pair, error]{tx.Scan(A, nil, nil), r.ScanBack(A, nil, nil)}) {
 		_, err := list(seq)
 		wantErr(t, "scan "+string(rune('0'+i)), err, kv.ErrClosed)

@@ -122,8 +122,20 @@ func step(t *testing.T, rnd *rand.Rand, tx kv.Tx, m map[kv.Bucket]sorted) error 
 			return nil
 		}
 		p := randomKey(rnd, 0)
-		m[b].deletePrefix(string(p))
-		return tx.DeletePrefix(b, p)
+		if rnd.IntN(2) == 0 {
+			m[b].deletePrefix(string(p))
+			return tx.DeletePrefix(b, p)
+		}
+		n := 1 + rnd.IntN(6)
+		keys := m[b].scan(false, string(p), nil)
+		for _, k := range keys[:min(n, len(keys))] {
+			delete(m[b], k)
+		}
+		more, err := tx.DeleteSome(b, p, n)
+		if err == nil && more != (n < len(keys)) {
+			t.Errorf("DeleteSome(%q, %d) of %d keys says that there are more: %v", p, n, len(keys), more)
+		}
+		return err
 	default:
 		return look(t, rnd, tx, m)
 	}

@@ -135,6 +135,8 @@ func unknownBucket(t *testing.T, s kv.Store) {
 		wantErr(t, "Put", tx.Put(Unknown, []byte("k"), nil), kv.ErrBucket)
 		wantErr(t, "Delete", tx.Delete(Unknown, []byte("k")), kv.ErrBucket)
 		wantErr(t, "DeletePrefix", tx.DeletePrefix(Unknown, nil), kv.ErrBucket)
+		_, err = tx.DeleteSome(Unknown, nil, 1)
+		wantErr(t, "DeleteSome", err, kv.ErrBucket)
 		_, err = list(tx.Scan(Unknown, nil, nil))
 		wantErr(t, "Scan", err, kv.ErrBucket)
 		_, err = list(tx.ScanBack(Unknown, nil, nil))
@@ -167,6 +169,9 @@ func prefixEdges(t *testing.T, s kv.Store) {
 	} {
 		_, err := s.Update(ctx(t), func(tx kv.Tx) error {
 			if err := tx.DeletePrefix(A, nil); err != nil {
+				return err
+			}
+			if err := checkPrefix(t, tx, "", nil); err != nil {
 				return err
 			}
 			for _, k := range keys {

@@ -62,6 +62,14 @@ func (t *bulk) DeletePrefix(b kv.Bucket, prefix []byte) error {
 	return errors.Join(t.unmerged(b), t.tx.DeletePrefix(b, prefix))
 }
 
+// DeleteSome implements [kv.Tx].
+func (t *bulk) DeleteSome(b kv.Bucket, prefix []byte, n int) (bool, error) {
+	if err := t.unmerged(b); err != nil {
+		return false, err
+	}
+	return t.tx.DeleteSome(b, prefix, n)
+}
+
 // Merge implements [kv.Bulk].
 func (t *bulk) Merge(b kv.Bucket, pairs iter.Seq2[kv.Pair, error], taken func(kv.Pair) error) error {
 	if err := errors.Join(t.check(b), t.unmerged(b)); err != nil {

@@ -302,13 +302,38 @@ func (t *tx) DeletePrefix(b kv.Bucket, prefix []byte) error {
 	if err := t.check(b); err != nil {
 		return err
 	}
-	less, rest := t.buckets[b].split(append([]byte{}, prefix...))
+	t.deleteRange(b, append([]byte{}, prefix...), after(prefix))
+	return nil
+}
+
+// DeleteSome implements [kv.Tx].
+func (t *tx) DeleteSome(b kv.Bucket, prefix []byte, n int) (more bool, err error) {
+	if err := t.check(b); err != nil {
+		return false, err
+	}
+	end := after(prefix)
+	t.buckets[b].ascend(prefix, func(at *node) bool {
+		if !bytes.HasPrefix(at.key, prefix) {
+			return false
+		}
+		n--
+		if more = n < 0; more {
+			end = at.key
+		}
+		return !more
+	})
+	t.deleteRange(b, append([]byte{}, prefix...), end)
+	return more, nil
+}
+
+// deleteRange removes the keys from one on to below another; nil is the end.
+func (t *tx) deleteRange(b kv.Bucket, from, to []byte) {
+	less, rest := t.buckets[b].split(from)
 	var greater *node
-	if end := after(prefix); end != nil {
-		_, greater = rest.split(end)
+	if to != nil {
+		_, greater = rest.split(to)
 	}
 	t.set(b, join(less, greater))
-	return nil
 }
 
 // after returns the least key that is greater than every key with the prefix,
