@@ -95,7 +95,15 @@ func (tx *Tx) audit(a AuditEntry) error {
 	if tx.e.cfg.Audit.MaxCount < 0 {
 		return nil
 	}
-	if by, ok := tx.ctx.Value(actorKey{}).(actor); ok {
+	a.by(tx.ctx)
+	r := encodeAudit(&a)
+	defer r.Free()
+	return tx.putAudit(r)
+}
+
+// by adds who acts according to a context.
+func (a *AuditEntry) by(ctx context.Context) {
+	if by, ok := ctx.Value(actorKey{}).(actor); ok {
 		if a.Actor == 0 {
 			a.Actor = by.id
 		}
@@ -103,9 +111,13 @@ func (tx *Tx) audit(a AuditEntry) error {
 			a.Addr = by.addr
 		}
 	}
-	at := tx.e.auditTime(tx.now)
-	tx.OnCommit(tx.e.sweeper.audited)
-	return tx.put(bucketAudit, auditKey(at), encodeAudit(&a))
+}
+
+// putAudit adds an entry to the trail that was encoded before. The same can be put
+// again in another run of the function.
+func (tx *Tx) putAudit(r *record.Builder) error {
+	tx.fx.audited++
+	return tx.putAgain(bucketAudit, auditKey(tx.e.auditTime(tx.now)), r)
 }
 
 // auditTime returns a time that no other entry has: it is the key. Nearly

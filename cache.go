@@ -88,8 +88,16 @@ func (fx *effects) touchesPolicy() bool {
 	return fx.policy || len(fx.defined) > 0 || len(fx.groups) > 0
 }
 
+// touchesCache reports whether fx makes untrue what may be in memory.
+func (fx *effects) touchesCache() bool {
+	return len(fx.sessions)+len(fx.users) > 0 || fx.touchesPolicy()
+}
+
 // fence removes what fx makes untrue and keeps it out until settle.
 func (c *cache) fence(fx *effects) {
+	if !fx.touchesCache() {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, s := range fx.sessions {
@@ -140,7 +148,7 @@ func (c *cache) dropPolicyLocked(fx *effects) {
 // settle ends a fence. If the outcome of the commit is not known, the fence
 // stays: the engine answers nothing any more.
 func (c *cache) settle(fx *effects, rev kv.Rev, err error) {
-	if isUnknown(err) {
+	if isUnknown(err) || !fx.touchesCache() {
 		return
 	}
 	committed := err == nil

@@ -23,6 +23,7 @@ type Engine struct {
 	cfg           Config
 	path          string
 	store         kv.Store
+	lend          func(context.Context, func(kv.Tx) error) (kv.Rev, error) // the store's UpdateLent, or its Update
 	meta          *metaRecord
 	caseSensitive bool
 	epoch         atomic.Uint32
@@ -167,6 +168,10 @@ func (e *Engine) initFile(w kv.Tx) error {
 // start reads what is kept in memory, and gets ready to serve.
 func (e *Engine) start() error {
 	c := &e.cfg
+	e.lend = e.store.Update
+	if l, ok := e.store.(kv.Lender); ok {
+		e.lend = l.UpdateLent
+	}
 	e.clock = newClock(c.Clock)
 	e.cache = newCache(c.CacheSessions, c.CacheUsers, &e.denied)
 	e.backends = c.Backends
@@ -358,38 +363,63 @@ func (e *Engine) viewRev(ctx context.Context, fn func(*ReadTx) error) (kv.Rev, e
 // update is the only way to the store's Update: it fences the cache before the
 // commit and runs what has to happen after it.
 func (e *Engine) update(ctx context.Context, fn func(*Tx) error) error {
-	e.clock.follow()
-	var fx effects
-	fenced := false
-	unfence := func() {
-		if fenced {
-			e.cache.settle(&fx, 0, errNotCommitted)
-			fenced = false
-		}
-	}
+	u := updating{e: e, ctx: ctx, fn: fn}
+	return u.do(e.store.Update)
+}
+
+// updateLent is update for a fn of the engine's own that calls nothing of the program's, so that
+// many that come at once can be run by one goroutine.
+func (e *Engine) updateLent(ctx context.Context, fn func(*Tx) error) error {
+	u := updating{e: e, ctx: ctx, fn: fn}
+	return u.do(e.lend)
+}
+
+// An updating is one call of update.
+type updating struct {
+	e      *Engine
+	ctx    context.Context
+	fn     func(*Tx) error
+	tx     Tx
+	fx     effects
+	fenced bool
+}
+
+func (u *updating) do(update func(context.Context, func(kv.Tx) error) (kv.Rev, error)) error {
+	u.e.clock.follow()
 	// A panic in fn, or in a second run of it, must not leave the fence up.
 	done := false
 	defer func() {
 		if !done {
-			unfence()
+			u.unfence()
 		}
 	}()
-	rev, err := e.store.Update(ctx, func(w kv.Tx) error {
-		unfence()
-		fx.reset()
-		tx := &Tx{ReadTx: ReadTx{e: e, r: w, ctx: ctx, now: e.clock.now()}, w: w, fx: &fx}
-		if err := fn(tx); err != nil {
-			return err
-		}
-		if err := tx.storeCosts(); err != nil {
-			return err
-		}
-		e.cache.fence(&fx)
-		fenced = true
-		return nil
-	})
+	rev, err := update(u.ctx, u.run)
 	done = true
-	return e.finish(&fx, fenced, rev, err)
+	return u.e.finish(&u.fx, u.fenced, rev, err)
+}
+
+// run runs fn in a transaction of the store.
+func (u *updating) run(w kv.Tx) error {
+	u.unfence()
+	u.fx.reset()
+	u.tx = Tx{ReadTx: ReadTx{e: u.e, r: w, ctx: u.ctx, now: u.e.clock.now()}, w: w, fx: &u.fx}
+	if err := u.fn(&u.tx); err != nil {
+		return err
+	}
+	if err := u.tx.storeCosts(); err != nil {
+		return err
+	}
+	u.e.cache.fence(&u.fx)
+	u.fenced = true
+	return nil
+}
+
+// unfence lowers the fence after a run that is not committed.
+func (u *updating) unfence() {
+	if u.fenced {
+		u.e.cache.settle(&u.fx, 0, errNotCommitted)
+		u.fenced = false
+	}
 }
 
 // finish does what remains after an update of the store, whose outcome is err.
@@ -404,6 +434,12 @@ func (e *Engine) finish(fx *effects, fenced bool, rev kv.Rev, err error) error {
 		return fromStore(err)
 	}
 	e.costs.apply(fx.costs, e)
+	if fx.newSessions > 0 {
+		e.countNew(fx.newSessions)
+	}
+	if fx.audited > 0 {
+		e.sweeper.audited(fx.audited)
+	}
 	for _, after := range fx.after {
 		after()
 	}

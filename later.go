@@ -54,12 +54,12 @@ func (b *backlog) settle() {
 const maxBacklog = 64
 
 // later makes a write beside the caller, or in the call if too many are under
-// way. done, if not nil, is told the outcome; otherwise a failure is logged.
+// way. done, if not nil, is told the outcome; otherwise a failure is logged. fn is lent; see updateLent.
 func (e *Engine) later(ctx context.Context, what string, fn func(*Tx) error, done func(error)) {
 	ctx = context.WithoutCancel(ctx) // the write outlives the request; it keeps its values
 	run := func() {
 		defer e.recovered(what)
-		err := e.update(ctx, fn)
+		err := e.updateLent(ctx, fn)
 		if err != nil && !errors.Is(err, ErrClosed) {
 			e.log.Warn("latchbolt: a write that nobody waits for failed", "what", what, "err", err)
 		}
@@ -217,7 +217,7 @@ func (e *Engine) writeSeen(ctx context.Context, seen map[selector]time.Time) err
 	if e.vault != nil {
 		return e.vault.touch(ctx, seen)
 	}
-	return e.update(ctx, func(tx *Tx) error { return tx.touchSessions(seen) })
+	return e.updateLent(ctx, func(tx *Tx) error { return tx.touchSessions(seen) })
 }
 
 // touchSessions writes the last use of sessions that still exist. The cache

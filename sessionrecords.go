@@ -8,6 +8,8 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"github.com/latchbolt-go/latchbolt/internal/record"
 )
 
 // sessionBySelector returns a session's record, or nil.
@@ -63,19 +65,72 @@ func (tx *Tx) forgetSession(sel selector, s *sessionRecord) {
 	tx.fx.sessions = append(tx.fx.sessions, s.selectors(sel)...)
 }
 
-// putSession stores a session with its values under a new selector, and files it under its user; login is
-// when the user logged in with it, or zero. Nothing is fenced: nobody can know the token yet.
+// A newSession is a session as it is stored first. It is encoded before the transaction that
+// stores it where others wait for that.
 //
 // It is filed in bucketSessionNew, which is small, so that many logins write
 // few pages. From there mergeNew moves it.
-func (tx *Tx) putSession(sel selector, s *sessionRecord, values []byte, login time.Time) error {
-	if err := tx.storeSession(sel, s, values); err != nil || s.user == 0 {
-		return err
-	}
-	tx.OnCommit(tx.e.countNew)
-	return tx.put(bucketSessionNew, sessionNewKey(sel, s.user), timeRecord(login))
+type newSession struct {
+	sel      selector
+	user     UserID
+	builders [2]*record.Builder // to which record and login belong
+	record   []byte             // for bucketSession
+	key      []byte             // for bucketSessionNew; nil if the session is anonymous
+	login    []byte             // likewise: when the user logged in with it, or no time
 }
 
+// encodeNew encodes a session under a new selector. The memory of the result is to be freed.
+func encodeNew(sel selector, s *sessionRecord, login time.Time) (n newSession, err error) {
+	n.sel, n.user = sel, s.user
+	n.builders[0] = s.encode()
+	if n.record, err = seal(bucketSession, sel[:], n.builders[0]); err != nil || s.user == 0 {
+		return n, err
+	}
+	n.key = sessionNewKey(sel, s.user)
+	n.builders[1] = timeRecord(login)
+	n.login, err = seal(bucketSessionNew, n.key, n.builders[1])
+	return n, err
+}
+
+// free gives the memory of the records back.
+func (n *newSession) free() {
+	for _, b := range n.builders {
+		if b != nil {
+			b.Free()
+		}
+	}
+}
+
+// putNew stores a new session with its values, and files it under its user. Nothing is fenced: nobody can
+// know the token yet.
+func (tx *Tx) putNew(n *newSession, values []byte) error {
+	if err := tx.putErr(bucketSession, tx.w.Put(bucketSession, n.sel[:], n.record)); err != nil {
+		return err
+	}
+	if len(values) > 0 {
+		if err := tx.putValues(n.sel, values); err != nil {
+			return err
+		}
+	}
+	if n.key == nil {
+		return nil
+	}
+	tx.fx.newSessions++
+	return tx.putErr(bucketSessionNew, tx.w.Put(bucketSessionNew, n.key, n.login))
+}
+
+// putSession stores a session with its values under a new selector, and files it under its user; login is
+// when the user logged in with it, or zero.
+func (tx *Tx) putSession(sel selector, s *sessionRecord, values []byte, login time.Time) error {
+	n, err := encodeNew(sel, s, login)
+	defer n.free()
+	if err != nil {
+		return err
+	}
+	return tx.putNew(&n, values)
+}
+
+// storeSession stores a session with its values and does not file it.
 func (tx *Tx) storeSession(sel selector, s *sessionRecord, values []byte) error {
 	if err := tx.put(bucketSession, sel[:], s.encode()); err != nil || len(values) == 0 {
 		return err
@@ -86,9 +141,9 @@ func (tx *Tx) storeSession(sel selector, s *sessionRecord, values []byte) error 
 // mergeEvery is how many new sessions are filed before they are merged.
 const mergeEvery = 256
 
-// countNew sees to it that new sessions are merged before they become many.
-func (e *Engine) countNew() {
-	if n := e.newSessions.Add(1); n >= mergeEvery && e.newSessions.CompareAndSwap(n, 0) {
+// countNew counts more sessions that are filed as new, and sees to it that they are merged before they become many.
+func (e *Engine) countNew(more int) {
+	if n := e.newSessions.Add(int64(more)); n >= mergeEvery && e.newSessions.CompareAndSwap(n, 0) {
 		e.later(context.Background(), "filing new sessions", func(tx *Tx) error { return tx.mergeNew(nil) }, nil)
 	}
 }

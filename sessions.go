@@ -7,6 +7,8 @@ import (
 	"iter"
 	"net/netip"
 	"time"
+
+	"github.com/latchbolt-go/latchbolt/internal/record"
 )
 
 // A SessionID names a session without proving it: it may be shown to the user
@@ -134,7 +136,15 @@ func (e *Engine) Login(ctx context.Context, id Identity, o LoginOptions) (Sessio
 	if e.vault != nil {
 		return e.vault.login(ctx, id, &o, s)
 	}
-	err = e.update(ctx, func(tx *Tx) error {
+	// Everything that can be made before the transaction is: the others wait for that.
+	n, err := encodeNew(t.sel, s, s.created)
+	defer n.free()
+	if err != nil {
+		return Session{}, err
+	}
+	trail := loginTrail(ctx, id, s.client.addr)
+	defer trail.Free()
+	err = e.updateLent(ctx, func(tx *Tx) error {
 		if err := tx.mayLogin(id); err != nil {
 			return err
 		}
@@ -145,10 +155,10 @@ func (e *Engine) Login(ctx context.Context, id Identity, o LoginOptions) (Sessio
 		if err := tx.makeRoom(s.user); err != nil {
 			return err
 		}
-		if err := tx.putSession(t.sel, s, values, tx.now); err != nil {
+		if err := tx.putNew(&n, values); err != nil {
 			return err
 		}
-		return tx.loggedIn(id, s.client.addr)
+		return tx.loggedIn(trail)
 	})
 	if err != nil {
 		return Session{}, err
@@ -158,21 +168,44 @@ func (e *Engine) Login(ctx context.Context, id Identity, o LoginOptions) (Sessio
 
 // mayLogin makes sure that what was proved still holds in this transaction.
 func (tx *Tx) mayLogin(id Identity) error {
-	body, ok, err := tx.get(bucketUser, userKey(id.ID()))
-	if err != nil {
-		return err
+	if tx.denied(id.ID()) != (userDenial{}) {
+		return ErrCredentials
 	}
-	var u userRecord
-	decodeUserHead(&body, &u)
-	if !ok || u.generation != id.p.st.generation || u.Inactive && !id.p.allowed || tx.denied(id.ID()) != (userDenial{}) {
+	st := id.p.st
+	generation, inactive := st.generation, st.inactive
+	// If the cache holds what was proved, nothing changed since, not by an earlier function of the same commit
+	// either: whoever changes something takes it out of the cache before another function is run.
+	if tx.e.cache.users.current(st.cell, st.id) != st {
+		body, ok, err := tx.get(bucketUser, userKey(id.ID()))
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return ErrCredentials
+		}
+		var u userRecord
+		decodeUserHead(&body, &u)
+		generation, inactive = u.generation, u.Inactive
+	}
+	if generation != st.generation || inactive && !id.p.allowed {
 		return ErrCredentials
 	}
 	return nil
 }
 
+// loginTrail is the entry of a login in the audit trail.
+func loginTrail(ctx context.Context, id Identity, addr netip.Addr) *record.Builder {
+	a := AuditEntry{Action: ActionLogin, User: id.ID(), Username: id.Username(), Addr: addr, Detail: id.Backend()}
+	a.by(ctx)
+	return encodeAudit(&a)
+}
+
 // loggedIn records a login.
-func (tx *Tx) loggedIn(id Identity, addr netip.Addr) error {
-	return tx.audit(AuditEntry{Action: ActionLogin, User: id.ID(), Username: id.Username(), Addr: addr, Detail: id.Backend()})
+func (tx *Tx) loggedIn(trail *record.Builder) error {
+	if tx.e.cfg.Audit.MaxCount < 0 {
+		return nil
+	}
+	return tx.putAudit(trail)
 }
 
 // began hands out a new session and tells of it.
@@ -194,7 +227,7 @@ func (e *Engine) NewSession(ctx context.Context, o LoginOptions) (Session, error
 	if e.vault != nil {
 		return e.vault.create(ctx, &o, s)
 	}
-	err = e.update(ctx, func(tx *Tx) error {
+	err = e.updateLent(ctx, func(tx *Tx) error {
 		values, err := tx.takeOver(&o.Previous, 0)
 		if err != nil {
 			return err

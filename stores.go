@@ -226,14 +226,16 @@ func (e *Engine) carried(prev *heldSession, s *sessionRecord) ([]byte, error) {
 // recordLogin does the part of a login that happens in the file: it makes sure
 // that what was proved still holds, and writes down when it was.
 func (e *Engine) recordLogin(ctx context.Context, id Identity, s *sessionRecord) error {
-	return e.update(ctx, func(tx *Tx) error {
+	trail := loginTrail(ctx, id, s.client.addr)
+	defer trail.Free()
+	return e.updateLent(ctx, func(tx *Tx) error {
 		if err := tx.mayLogin(id); err != nil {
 			return err
 		}
 		if err := tx.putLogin(id.ID(), tx.now); err != nil {
 			return err
 		}
-		return tx.loggedIn(id, s.client.addr)
+		return tx.loggedIn(trail)
 	})
 }
 

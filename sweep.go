@@ -48,12 +48,12 @@ func (s *sweeper) stop() {
 	}
 }
 
-// audited counts an entry of the audit trail. After a tenth of what is kept, it
+// audited counts n entries of the audit trail. After a tenth of what is kept, it
 // is trimmed, so that the trail never gets much longer than it may.
-func (s *sweeper) audited() {
+func (s *sweeper) audited(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.entries++
+	s.entries += n
 	if s.entries > max(s.e.cfg.Audit.MaxCount/10, 100) && s.timer != nil && !s.stopped {
 		s.entries = 0
 		s.timer.Reset(0)

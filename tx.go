@@ -56,6 +56,9 @@ type effects struct {
 	idsBefore *idsRecord // identifiers given out before this transaction
 	after     []func()
 	costs     map[int64]int64 // change in the number of hashes, by cost
+
+	newSessions int // filed as new
+	audited     int // entries of the audit trail
 }
 
 func (fx *effects) reset() { *fx = effects{} }
@@ -120,7 +123,14 @@ func opened(b kv.Bucket, pairs iter.Seq2[kv.Pair, error]) iter.Seq2[entry, error
 	}
 }
 
+// put ends a record and stores it. The record's memory goes to another one.
 func (tx *Tx) put(b kv.Bucket, key []byte, r *record.Builder) error {
+	defer r.Free() // the store has copied it
+	return tx.putAgain(b, key, r)
+}
+
+// putAgain is put of a record that a second run of the function will use again.
+func (tx *Tx) putAgain(b kv.Bucket, key []byte, r *record.Builder) error {
 	v, err := seal(b, key, r)
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"sync"
 
 	"golang.org/x/crypto/cryptobyte"
 )
@@ -44,41 +45,64 @@ func checksum(bucket string, key, framed []byte) uint32 {
 // next adds one byte to an inverted CRC.
 func next(crc uint32, b byte) uint32 { return castagnoli[byte(crc)^b] ^ crc>>8 }
 
-// A Builder collects the body of one record. Create it with [New]. It wraps a
-// cryptobyte.Builder, whose methods for fixed-size integers and bytes it shares.
+// A Builder collects the body of one record. Create it with [New].
 type Builder struct {
-	cryptobyte.Builder
+	b   []byte // the version, and the body so far
+	err error
 }
+
+// builders are kept for the next records. Most records fit into what they begin with.
+var builders = sync.Pool{New: func() any { return &Builder{b: make([]byte, 0, 240)} }}
+
+// maxKept is from how many bytes on the memory of a builder is not kept.
+const maxKept = 4 << 10
 
 // New returns a Builder for a record of the version given.
 func New(version byte) *Builder {
-	// Most records fit, so that they are built without growing.
-	b := &Builder{*cryptobyte.NewBuilder(make([]byte, 0, 160))}
-	b.AddUint8(version)
+	b := builders.Get().(*Builder)
+	b.b, b.err = append(b.b[:0], version), nil
 	return b
 }
 
+// Free gives the memory of the builder to another record. Neither the builder nor what Seal
+// returned may be used any more. To call it is not necessary.
+func (b *Builder) Free() {
+	if cap(b.b) <= maxKept {
+		builders.Put(b)
+	}
+}
+
+func (b *Builder) AddUint8(n uint8)   { b.b = append(b.b, n) }
+func (b *Builder) AddUint16(n uint16) { b.b = binary.BigEndian.AppendUint16(b.b, n) }
+func (b *Builder) AddUint32(n uint32) { b.b = binary.BigEndian.AppendUint32(b.b, n) }
+func (b *Builder) AddUint64(n uint64) { b.b = binary.BigEndian.AppendUint64(b.b, n) }
+
 // AddInt64 adds a signed number in two's complement.
 func (b *Builder) AddInt64(n int64) { b.AddUint64(uint64(n)) }
+
+// AddBytes adds bytes as they are.
+func (b *Builder) AddBytes(v []byte) { b.b = append(b.b, v...) }
 
 // AddString adds a string behind its length in two bytes. A longer string than
 // that can tell makes Seal fail.
 func (b *Builder) AddString(s string) {
 	if len(s) > 1<<16-1 {
-		b.SetError(errors.New("record: a string is longer than 65535 bytes"))
+		b.err = errors.New("record: a string is longer than 65535 bytes")
 		return
 	}
 	b.AddUint16(uint16(len(s)))
-	b.AddBytes([]byte(s))
+	b.b = append(b.b, s...)
 }
 
-// Seal ends the record and returns the value to store under bucket and key.
+// Seal ends the record and returns the value to store under bucket and key. It
+// can be called again for another place, which overwrites the value.
 func (b *Builder) Seal(bucket string, key []byte) ([]byte, error) {
-	framed, err := b.Bytes()
-	if err != nil {
-		return nil, err
+	if b.err != nil {
+		return nil, b.err
 	}
-	return binary.BigEndian.AppendUint32(framed, checksum(bucket, key, framed)), nil
+	framed := binary.BigEndian.AppendUint32(b.b, checksum(bucket, key, b.b))
+	b.b = framed[:len(b.b)]
+	return framed, nil
 }
 
 // A Body is what is left to read of a record's body. A read that does not

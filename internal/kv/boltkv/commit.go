@@ -37,7 +37,8 @@ func (s *Store) settle(g *group) {
 		s.rollback(g.tx)
 		return
 	}
-	if now := time.Now(); !now.Before(s.nextReplace) {
+	now := time.Now()
+	if !now.Before(s.nextReplace) {
 		if g.err = s.replaced(); g.err != nil {
 			s.rollback(g.tx)
 			return
@@ -47,6 +48,7 @@ func (s *Store) settle(g *group) {
 	g.rev = s.offset + kv.Rev(g.tx.ID())
 	s.committing.Store(g)
 	if g.err = s.commitBolt(g.tx); g.err == nil {
+		s.commitTook = time.Since(now)
 		s.fresh = false
 		s.arena = g.arena[:0] // bbolt has let go of all that was put
 		s.commits.Add(1)

@@ -93,7 +93,8 @@ type Store struct {
 	// The baton guards these.
 	fresh       bool // the file still holds the freelist it was closed with
 	nextReplace time.Time
-	lastGroup   int
+	callersNow  int // of the last commit and those who came while it ran; or half as many as before
+	commitTook  time.Duration
 	scratch     txn    // for what is lent
 	arena       []byte // for the next group
 

@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -140,6 +141,13 @@ func (q *queue) next() *waiter {
 	w := q.waiting[0]
 	q.waiting = slices.Delete(q.waiting, 0, 1)
 	return w
+}
+
+// len returns how many wait.
+func (q *queue) len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.waiting)
 }
 
 // release gives the baton to the first waiter, or lays it down.
@@ -325,11 +333,6 @@ func (s *Store) ready(ctx context.Context) error {
 	return nil
 }
 
-// yields is how often the last of a group steps aside before it commits, if the group
-// before had several callers: those who were just answered may come again, and
-// each who comes in time shares the sync. A lone caller never steps aside.
-const yields = 4
-
 // pass hands the baton, with the group, to the next in the queue. If there is
 // none, it commits and lays the baton down.
 func (s *Store) pass(g *group) {
@@ -337,33 +340,39 @@ func (s *Store) pass(g *group) {
 		if !s.gather(g) {
 			return
 		}
-		s.lastGroup = g.callers
 		s.settle(g)
+		s.callersNow = max(g.callers+s.queue.len(), s.callersNow/2)
 	}
 	s.queue.release()
 }
 
 // gather runs what others lend and reports whether the caller still has the baton
 // when there is no more; otherwise somebody who runs its function itself has it.
+//
+// If there were more callers lately, it steps aside until as many have come, though not for
+// longer than a commit takes: those who were just answered may come again, and each
+// who comes in time shares the sync. A lone caller never steps aside.
 func (s *Store) gather(g *group) bool {
-	for i := 0; !g.full(); i++ {
-		for !g.full() {
-			w := s.queue.next()
-			if w == nil {
-				break
+	var since time.Time
+	for !g.full() {
+		w := s.queue.next()
+		switch {
+		case w == nil && g.callers >= s.callersNow:
+			return true
+		case w == nil && since.IsZero():
+			since = time.Now()
+			runtime.Gosched()
+		case w == nil:
+			if time.Since(since) > s.commitTook {
+				return true
 			}
-			if w.lent == nil {
-				w.turn <- g
-				return false
-			}
-			if !s.runLent(g, w) {
-				return false
-			}
+			runtime.Gosched()
+		case w.lent == nil:
+			w.turn <- g
+			return false
+		case !s.runLent(g, w):
+			return false
 		}
-		if i >= yields || g.callers >= s.lastGroup {
-			break
-		}
-		runtime.Gosched()
 	}
 	return true
 }
