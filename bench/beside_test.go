@@ -70,32 +70,51 @@ func batch(s side, least int) int {
 	}
 }
 
-// beside runs a peer and latchbolt in turn, a slice each, and reports the medians of both and of the ratio of each turn. The least is
+// turns runs two sides in turn, a slice each, and returns the medians of what a task takes, and of the ratio of each turn. The least is
 // the least number of tasks in one turn.
+func turns(b *testing.B, least int, one, other side) (ones, others, ratio float64) {
+	b.Helper()
+	oneN, otherN := batch(one, least), batch(other, least)
+	var a, z, ratios []float64
+	for i := 0; b.Loop(); i++ {
+		var p, o float64
+		if i%2 == 0 { // neither always runs on what the other left in the processor's caches
+			p, o = timed(one, oneN), timed(other, otherN)
+		} else {
+			o, p = timed(other, otherN), timed(one, oneN)
+		}
+		a, z, ratios = append(a, p), append(z, o), append(ratios, p/o)
+	}
+	b.ReportMetric(0, "ns/op")
+	return median(a), median(z), median(ratios)
+}
+
+// beside measures a peer and latchbolt in turn.
 func beside(b *testing.B, least int, peer, latchbolt side) {
 	b.Helper()
 	allocs := -1.0
 	if least == 1 {
 		allocs = testing.AllocsPerRun(5, func() { peer(1) })
 	}
-	peerN, ownN := batch(peer, least), batch(latchbolt, least)
-	var peers, owns, ratios []float64
-	for i := 0; b.Loop(); i++ {
-		var p, o float64
-		if i%2 == 0 { // neither always runs on what the other left in the processor's caches
-			p, o = timed(peer, peerN), timed(latchbolt, ownN)
-		} else {
-			o, p = timed(latchbolt, ownN), timed(peer, peerN)
-		}
-		peers, owns, ratios = append(peers, p), append(owns, o), append(ratios, p/o)
-	}
-	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(median(peers), "ns/call")
-	b.ReportMetric(median(owns), "latchbolt-ns/call")
-	b.ReportMetric(median(ratios), "x-latchbolt")
+	theirs, ours, ratio := turns(b, least, peer, latchbolt)
+	b.ReportMetric(theirs, "ns/call")
+	b.ReportMetric(ours, "latchbolt-ns/call")
+	b.ReportMetric(ratio, "x-latchbolt")
 	if allocs >= 0 {
 		b.ReportMetric(allocs, "allocs/call")
 	}
+}
+
+// alone measures one side by itself.
+func alone(b *testing.B, least int, s side) {
+	b.Helper()
+	n := batch(s, least)
+	var all []float64
+	for b.Loop() {
+		all = append(all, timed(s, n))
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(median(all), "ns/call")
 }
 
 func median(v []float64) float64 {

@@ -67,7 +67,9 @@ func BenchmarkMay(b *testing.B) {
 		own := latchboltMay(b, s)
 		qs := s.questions()
 		ask := func(may func(user, perm int) bool) side {
-			return each(func(i int) { q := qs[i%64]; may(q.user, q.perm) })
+			warm := each(func(i int) { q := qs[i%64]; may(q.user, q.perm) })
+			warm(64)
+			return warm
 		}
 		for _, p := range permPeers {
 			b.Run(p.name+"/"+sized("rules", s.count()), func(b *testing.B) {

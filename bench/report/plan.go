@@ -135,7 +135,7 @@ var pictures = []picture{
 		lines: []pictureLine{
 			of("latchbolt, alone", "bench", `BenchmarkGrowth/sessions=(\d+)/login`, "ns/call"),
 			of("latchbolt, 64 at once", "bench", `BenchmarkGrowth/sessions=(\d+)/login_64`, "ns/call"),
-			of("SQLite, alone", "bench", `BenchmarkGrowth/sessions=(\d+)/sqlite_login`, "ns/call"),
+			of("SQLite, alone", "bench", `BenchmarkGrowth/sessions=(\d+)/sqlite`, "login-ns/call"),
 		},
 	},
 	{

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -44,10 +43,6 @@ func (pl *plan) measure(ctx context.Context, root string, w io.Writer) (err erro
 	if err := pl.facts(ctx, root, w); err != nil {
 		return err
 	}
-	kept := filepath.Join(dir, "growth") // large files are made once, not in each round
-	if err := os.Mkdir(kept, 0o700); err != nil {
-		return err
-	}
 	var failed error
 	for round := range pl.rounds {
 		for _, module := range []string{".", "bench"} {
@@ -58,7 +53,7 @@ func (pl *plan) measure(ctx context.Context, root string, w io.Writer) (err erro
 			}
 			cmd := exec.CommandContext(ctx, binaries[module], args...)
 			cmd.Dir = filepath.Join(root, module)
-			cmd.Env = append(append(os.Environ(), "LATCHBOLT_GROWTH_DIR="+kept), pl.env...)
+			cmd.Env = append(os.Environ(), pl.env...)
 			if err := stream(cmd, w); err != nil {
 				failed = errors.Join(failed, fmt.Errorf("benchmarks of module %s, round %d: %w", module, round+1, err))
 			}
@@ -167,9 +162,10 @@ func (pl *plan) peers(ctx context.Context, root string) string {
 }
 
 func (pl *plan) django(ctx context.Context, root string) string {
-	out, err := pl.tool(ctx, filepath.Join(root, "bench"), "python3", "django/bench.py", "--version")
-	if err != nil {
-		return "is not installed here"
+	for _, python := range []string{"python3", "/usr/bin/python3"} { // Debian's has Debian's Django, where python3 may be another
+		if out, err := pl.tool(ctx, filepath.Join(root, "bench"), python, "django/bench.py", "--version"); err == nil {
+			return out
+		}
 	}
-	return string(bytes.TrimSpace([]byte(out)))
+	return "is not installed here"
 }
