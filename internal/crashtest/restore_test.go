@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/latchbolt-go/latchbolt"
+	"github.com/latchbolt-go/latchbolt/internal/tally"
 )
 
 // TestRestore cuts the power while a backup is put in place of the file: the file is the old one or the new one, and what is kept
@@ -75,6 +76,7 @@ func TestRestore(t *testing.T) {
 		t.Error("at the end the file is the old one")
 	}
 	t.Logf("%d images, %d of them restored, in %v", images, seen["restored"], time.Since(start).Round(time.Millisecond))
+	tally.Log(t, "images", images)
 	if seen[""] == 0 || seen["restored"] == 0 {
 		t.Error("all images are of one kind: this test tests little")
 	}

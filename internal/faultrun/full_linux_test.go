@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/latchbolt-go/latchbolt"
+	"github.com/latchbolt-go/latchbolt/internal/tally"
 )
 
 // TestFullDisk fills a small disk to the last byte. What takes power away works, or is in force in memory and
@@ -26,6 +27,7 @@ func TestFullDisk(t *testing.T) {
 			d.revoke(t)
 			d.makeRoom(t)
 			d.resume(t)
+			tally.Log(t, "disks", 1, "fs", fs)
 		})
 	}
 }
