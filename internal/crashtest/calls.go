@@ -30,8 +30,20 @@ func (l *lane) name(kind string) string { return fmt.Sprintf("%s-%d-%d", kind, l
 
 // The calls below make one change each, to the engine and then to the model.
 
+// app is the name of the lane's permissions up to the dot.
+func (l *lane) app() string { return fmt.Sprintf("lane%d", l.number) }
+
+func (l *lane) newPerm(codename string) latchbolt.Perm {
+	return latchbolt.Perm(l.app() + "." + codename)
+}
+
+// newRow returns a permission that is not defined yet.
+func (l *lane) newRow(kind string) latchbolt.Permission {
+	return latchbolt.Permission{App: l.app(), Codename: l.name(kind), Name: kind}
+}
+
 func (l *lane) define(codename string) {
-	p := latchbolt.Perm(fmt.Sprintf("lane%d.%s", l.number, codename))
+	p := l.newPerm(codename)
 	l.do("Define", func() error {
 		return l.eng.Define(l.t.Context(), latchbolt.Permission{App: p.App(), Codename: codename, Name: codename})
 	})
@@ -142,45 +154,6 @@ func (l *lane) updateUser(u *user, name string, change func(*latchbolt.User)) {
 			change(stored)
 			return nil
 		})
-	})
-}
-
-// administer makes changes by way of a superuser, whose rights are looked at in the same transaction.
-func (l *lane) administer(root, u *user, g *group) {
-	ctx := l.t.Context()
-	if l.number == 0 { // there is one set of these permissions for all lanes
-		l.do("DefineAdmin", func() error {
-			l.w.perms = append(l.w.perms, "auth.view_user", "auth.set_password")
-			return l.eng.DefineAdmin(ctx)
-		})
-	}
-	id, err := l.eng.Identity(ctx, root.id)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	admin := l.eng.As(id)
-	l.do("As: UpdateUser", func() error {
-		u.FirstName = l.name("first")
-		return admin.UpdateUser(ctx, u.id, latchbolt.UserChange{FirstName: &u.FirstName})
-	})
-	l.do("As: RemoveFromGroup", func() error {
-		delete(u.groups, g)
-		return admin.RemoveFromGroup(ctx, u.id, g.id)
-	})
-	l.do("As: AddToGroup", func() error {
-		u.groups[g] = true
-		return admin.AddToGroup(ctx, u.id, g.id)
-	})
-	l.do("As: SetPassword", func() error { return admin.SetPassword(ctx, u.id, u.newPassword(l)) })
-	made := &group{names: []string{l.name("group")}, grants: make(map[grant]bool)}
-	l.do("As: CreateGroup", func() (err error) {
-		l.w.groups = append(l.w.groups, made)
-		made.id, err = admin.CreateGroup(ctx, made.names[0])
-		return err
-	})
-	l.do("As: DeleteGroup", func() error {
-		made.gone = true
-		return admin.DeleteGroup(ctx, made.id, "")
 	})
 }
 
@@ -305,16 +278,22 @@ func (l *lane) changePassword(s *session) {
 }
 
 func (l *lane) issue(u *user, purpose string) *oneTime {
+	return l.issued(u, purpose, "IssueToken "+purpose, func() (latchbolt.Token, error) {
+		if purpose == latchbolt.PurposeReset {
+			return l.eng.ResetToken(l.t.Context(), u.id)
+		}
+		return l.eng.IssueToken(l.t.Context(), latchbolt.OneTimeRequest{User: u.id, Purpose: purpose, Data: "d"})
+	})
+}
+
+// issued takes a one-time token into the model, that a call gives.
+func (l *lane) issued(u *user, purpose, name string, issue func() (latchbolt.Token, error)) *oneTime {
 	o := &oneTime{user: u, purpose: purpose, state: u.state(), expires: l.clock.now().Add(time.Hour)}
-	l.do("IssueToken "+purpose, func() (err error) {
+	l.do(name, func() (err error) {
 		for _, other := range l.w.tokens {
 			other.used = other.used || other.user == u && other.purpose == purpose
 		}
-		if purpose == latchbolt.PurposeReset {
-			o.token, err = l.eng.ResetToken(l.t.Context(), u.id)
-		} else {
-			o.token, err = l.eng.IssueToken(l.t.Context(), latchbolt.OneTimeRequest{User: u.id, Purpose: purpose, Data: "d"})
-		}
+		o.token, err = issue()
 		l.w.tokens = append(l.w.tokens, o)
 		return err
 	})
@@ -381,18 +360,17 @@ func (l *lane) many() *user {
 // load loads some users with all that belongs to them.
 func (l *lane) load(n int, in *group) {
 	g := &group{names: []string{l.name("loaded")}, grants: make(map[grant]bool)}
-	p := l.w.perms[0]
+	p, defined, row := l.w.perms[0], l.newRow("defined"), l.newRow("row")
+	detail := l.name("loading")
 	l.do("Load", func() error {
 		var loaded []*user
 		err := l.eng.Load(l.t.Context(), latchbolt.LoadOptions{}, func(ld *latchbolt.Loader) error {
-			row := latchbolt.Group{Name: g.names[0]}
-			if err := ld.InsertGroup(&row); err != nil {
+			inserted, made := row, latchbolt.Group{Name: g.names[0]}
+			if err := errors.Join(ld.InsertPermission(&inserted), ld.InsertGroup(&made),
+				ld.Define(defined), ld.Grant(in.id, p, "loaded"), ld.Record(latchbolt.AuditEntry{Action: recordAction, Detail: detail})); err != nil {
 				return err
 			}
-			g.id = row.ID
-			if err := ld.Grant(in.id, p, "loaded"); err != nil {
-				return err
-			}
+			g.id = made.ID
 			for i := range n {
 				u := l.newUser()
 				u.Username, u.password = fmt.Sprintf("%s-%d", u.Username, i), ""
@@ -400,19 +378,24 @@ func (l *lane) load(n int, in *group) {
 				u.names, u.mails = []string{u.Username}, []string{u.Email}
 				stored := u.User
 				stored.Groups = []latchbolt.GroupID{in.id, g.id}
-				if err := ld.InsertUser(&stored, latchbolt.PasswordHash{}); err != nil {
+				insert := ld.InsertUser
+				if i%2 == 1 {
+					insert = ld.InsertBroughtUser
+				}
+				if err := insert(&stored, latchbolt.PasswordHash{}); err != nil {
 					return err
 				}
-				if err := ld.Grant(stored.ID, p, "o1"); err != nil {
+				if err := errors.Join(ld.Grant(stored.ID, p, "o1"), ld.GrantID(stored.ID, inserted.ID)); err != nil {
 					return err
 				}
-				u.id, u.groups[in], u.groups[g], u.grants[grant{p, "o1"}] = stored.ID, true, true, true
+				u.id, u.groups[in], u.groups[g], u.grants[grant{p, "o1"}], u.grants[grant{row.Perm(), ""}] = stored.ID, true, true, true, true
 				loaded = append(loaded, u)
 			}
 			return nil
 		})
 		in.grants[grant{p, "loaded"}] = true
 		l.w.users, l.w.groups = append(l.w.users, loaded...), append(l.w.groups, g)
+		l.w.perms, l.w.records = append(l.w.perms, defined.Perm(), row.Perm()), append(l.w.records, detail)
 		return err
 	})
 }

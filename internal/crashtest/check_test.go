@@ -18,7 +18,7 @@ type checker struct {
 	lanes []*lane
 
 	mu      sync.Mutex // guards all below
-	content map[state]string
+	content map[state]*learned
 	seen    map[string]string // what a content was found to be worth, by content and marks
 	backups map[settled]string
 }
@@ -30,34 +30,46 @@ type state struct {
 }
 
 func newChecker(w *workload) *checker {
-	return &checker{w: w, lanes: w.lanes, content: make(map[state]string), seen: make(map[string]string), backups: make(map[settled]string)}
+	return &checker{w: w, lanes: w.lanes, content: make(map[state]*learned), seen: make(map[string]string), backups: make(map[settled]string)}
 }
 
 // learn remembers the contents that images of a cut may have: of the newest commit that is durable, and
-// of that on which nothing was lost. It must have seen a cut, and all before it, before images of it are checked.
+// of that on which nothing was lost.
 func (c *checker) learn(cut *cut, dir string) error {
 	return errors.Join(c.learnImage(cut, &image{durable: cut.durable}, dir), c.learnImage(cut, cut.all(), dir))
 }
 
 func (c *checker) learnImage(cut *cut, m *image, dir string) error {
 	i, ok := m.names()[dbName]
-	if !ok {
-		return nil
-	}
 	at := state{i, newest(m, i)}
-	if _, ok := c.content[at]; ok || at.txid == 0 {
+	if !ok || at.txid == 0 {
 		return nil
 	}
-	defer clean(dir)
-	if err := m.writeFile(i, filepath.Join(dir, dbName)); err != nil {
-		return err
+	c.mu.Lock()
+	l := c.content[at]
+	if l == nil {
+		l = new(learned)
+		c.content[at] = l
 	}
-	content, err := contentOf(filepath.Join(dir, dbName))
-	if err != nil {
-		return fmt.Errorf("with nothing lost, %v: %w", cut, err)
-	}
-	c.content[at] = content
-	return nil
+	c.mu.Unlock()
+	l.once.Do(func() {
+		defer clean(dir)
+		path := filepath.Join(dir, dbName)
+		if l.err = m.writeFile(i, path); l.err == nil {
+			l.content, l.err = contentAt(path)
+		}
+		if l.err != nil {
+			l.err = fmt.Errorf("with nothing lost, %v: %w", cut, l.err)
+		}
+	})
+	return l.err
+}
+
+// A learned is the content of one state, once somebody has looked.
+type learned struct {
+	once    sync.Once
+	content string
+	err     error
 }
 
 // newest is the newest transaction of a file that an image may hold.
@@ -190,12 +202,12 @@ func (c *checker) oneOf(cut *cut, i int, txid uint64, content string) error {
 		return fmt.Errorf("transaction %d, want %d to %d", txid, durable, last)
 	}
 	c.mu.Lock()
-	want, ok := c.content[state{i, txid}]
+	want := c.content[state{i, txid}]
 	c.mu.Unlock()
-	if !ok {
+	if want == nil {
 		return fmt.Errorf("transaction %d is not known", txid)
 	}
-	if content != want {
+	if content != want.content {
 		return fmt.Errorf("the content of transaction %d is another than when it was committed", txid)
 	}
 	return nil

@@ -28,7 +28,7 @@ func TestAlone(t *testing.T) {
 // TestTogether cuts the power while several callers share commits.
 func TestTogether(t *testing.T) {
 	s := seed(t)
-	runTogether(t, rand.New(rand.NewPCG(s, 2)), 3, 0).mustHold(t, s, budget(t, 25))
+	runTogether(t, rand.New(rand.NewPCG(s, 2)), 3, 10).mustHold(t, s, budget(t, 25))
 }
 
 // TestNames cuts the power while files get their names: on creation, compaction and backup.

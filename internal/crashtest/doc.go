@@ -12,6 +12,6 @@
 //
 //	go test ./internal/crashtest                                   a few thousand images
 //	LATCHBOLT_IMAGES=100000 go test ./internal/crashtest           the long size, for CI
-//	LATCHBOLT_LONG=1 go test -run Kill ./internal/crashtest        more kills
+//	LATCHBOLT_KILLS=1000 go test -run Kill$ ./internal/crashtest    so many kills; LATCHBOLT_LONG=1 makes as many
 //	go test ./internal/crashtest -run TestX -seed S -image C.I     one image again, as the failure printed it
 package crashtest

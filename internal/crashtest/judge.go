@@ -75,16 +75,21 @@ func contentOf(path string) (content string, err error) {
 	if err := os.WriteFile(own, data, 0o600); err != nil {
 		return "", err
 	}
-	e, err := latchbolt.Open(own, existing(epoch))
+	if content, err = contentAt(own); err == nil {
+		contents.Store(of, content)
+	}
+	return content, err
+}
+
+// contentAt returns the content of the file at path, which is whole.
+func contentAt(path string) (content string, err error) {
+	e, err := latchbolt.Open(path, existing(epoch))
 	if err != nil {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, e.Close()) }()
 	content, _, err = contentOfEngine(e)
-	if err = errors.Join(err, verify(e)); err == nil {
-		contents.Store(of, content)
-	}
-	return content, err
+	return content, errors.Join(err, verify(e))
 }
 
 // contents are those of files that were found to be whole, by the digest of all their bytes.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -290,12 +291,18 @@ func TestKill(t *testing.T) {
 	if os.Getenv("LATCHBOLT_LONG") != "" {
 		cycles = 1000
 	}
+	if text := os.Getenv("LATCHBOLT_KILLS"); text != "" {
+		var err error
+		if cycles, err = strconv.Atoi(text); err != nil {
+			t.Fatalf("LATCHBOLT_KILLS: %v", err)
+		}
+	}
 	rng := rand.New(rand.NewPCG(s, 4))
 	start := time.Now()
 	dir, total := scratch(t), 0
 	f := &facts{acked: make(map[string]string), begun: make(map[string]string), former: make(map[string]string)}
 	for i := range cycles {
-		lines := rng.IntN(400)
+		lines := rng.IntN(250)
 		if i%5 == 0 { // killed while the file is made, or opened
 			lines = rng.IntN(3)
 		}

@@ -53,6 +53,7 @@ func (l *lane) scriptGrants(ada, eve *user, staff, guests *group) {
 	l.grant(ada, change, "o1", false)
 	l.grant(guests, change, "o1", false)
 	l.many()
+	l.every()
 	l.failing()
 	l.record()
 	l.undefine(publish)
@@ -184,7 +185,7 @@ func (l *lane) randomChange(rng *rand.Rand, u *user, g *group, p latchbolt.Perm,
 		}
 	}
 	last := u.Superuser && supers < 2
-	switch n := rng.IntN(18); {
+	switch n := rng.IntN(20); {
 	case n < 3:
 		l.grant(to, p, object, true)
 	case n < 5:
@@ -213,6 +214,10 @@ func (l *lane) randomChange(rng *rand.Rand, u *user, g *group, p latchbolt.Perm,
 		l.many()
 	case n == 16 && !last:
 		l.updateUser(u, "demote", func(u *latchbolt.User) { u.Superuser = false })
+	case n == 17:
+		l.every()
+	case n == 18 && u.Superuser && u.Staff && len(l.w.perms) > 1:
+		l.administer(u, l.createUser(false), g)
 	default:
 		l.record()
 	}

@@ -5,23 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/latchbolt-go/latchbolt"
+	"github.com/latchbolt-go/latchbolt/internal/loopdisk"
 	"github.com/latchbolt-go/latchbolt/internal/tally"
 )
 
 // TestFullDisk fills a small disk to the last byte. What takes power away works, or is in force in memory and
 // reported; nothing that was acknowledged is lost, and writes work again by themselves when there is room.
 func TestFullDisk(t *testing.T) {
-	for _, fs := range []string{"tmpfs", "ext4", "xfs"} {
+	for fs, size := range map[string]int64{"tmpfs": 12 << 20, "ext4": 16 << 20, "xfs": 320 << 20, "btrfs": 128 << 20} {
 		t.Run(fs, func(t *testing.T) {
-			d := &disk{dir: mount(t, fs)}
+			d := &disk{dir: loopdisk.New(t, fs, "defaults", size).Dir}
 			d.prepare(t)
 			d.fill(t)
 			d.revoke(t)
@@ -32,59 +30,6 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// mount mounts a small file system of its own.
-func mount(t *testing.T, fs string) string {
-	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("only root can mount")
-	}
-	dir := t.TempDir()
-	var err error
-	if fs == "tmpfs" {
-		err = unix.Mount("tmpfs", dir, "tmpfs", 0, "size=12m,mode=700")
-	} else {
-		err = mountImage(t, fs, dir)
-	}
-	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENODEV) {
-		t.Skipf("mounting is not possible here: %v", err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
-}
-
-// mountImage mounts a file as a disk.
-func mountImage(t *testing.T, fs, dir string) error {
-	t.Helper()
-	mkfs, err := exec.LookPath("mkfs." + fs)
-	if err != nil {
-		t.Skipf("there is no mkfs.%s", fs)
-	}
-	size := map[string]int64{"ext4": 16 << 20, "xfs": 320 << 20}[fs]
-	image := filepath.Join(t.TempDir(), "disk")
-	f, err := os.Create(image)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(f.Truncate(size), f.Close()); err != nil {
-		return err
-	}
-	args := map[string][]string{"ext4": {"-q", "-F", "-m", "0", image}, "xfs": {"-q", "-f", image}}[fs]
-	if out, err := exec.Command(mkfs, args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("%s: %w: %s", mkfs, err, out)
-	}
-	if out, err := exec.Command("mount", "-o", "loop", image, dir).CombinedOutput(); err != nil {
-		t.Skipf("mount: %v: %s", err, out)
-	}
-	return nil
-}
-
 // A disk is a small file system with an engine's file.
 type disk struct {
 	dir      string
@@ -92,6 +37,7 @@ type disk struct {
 	users    []latchbolt.UserID
 	sessions []latchbolt.Token
 	inForce  []string // what is only in memory
+	written  int      // records that were acknowledged while the disk filled
 }
 
 func (d *disk) path() string    { return filepath.Join(d.dir, "app.db") }
@@ -142,19 +88,15 @@ func (d *disk) fill(t *testing.T) {
 		}
 	}
 	_ = f.Sync()
-	written := 0
-	for ; written < 100_000; written++ {
+	for ; d.written < 100_000; d.written++ {
 		err := d.e.Record(t.Context(), latchbolt.AuditEntry{Action: "app.fill", Detail: string(make([]byte, 200))})
 		if err == nil {
 			continue
 		}
-		if !errors.Is(err, latchbolt.ErrFull) && !errors.Is(err, latchbolt.ErrIndeterminate) {
+		if !errors.Is(err, latchbolt.ErrFull) {
 			t.Fatalf("a full disk is: %v", err)
 		}
-		if errors.Is(err, latchbolt.ErrIndeterminate) {
-			t.Skipf("the disk only noticed that it is full when it was synced: %v", err)
-		}
-		t.Logf("full after %d records: %v", written, err)
+		t.Logf("full after %d records: %v", d.written, err)
 		return
 	}
 	t.Fatal("the disk does not fill")
@@ -164,28 +106,64 @@ func (d *disk) fill(t *testing.T) {
 func (d *disk) revoke(t *testing.T) {
 	t.Helper()
 	ctx := t.Context()
-	for i, do := range []func() error{
-		func() error { return d.e.Logout(ctx, d.sessions[0]) },
-		func() error { return d.e.EndSessions(ctx, d.users[1]) },
-		func() error {
+	for _, call := range []struct {
+		name string
+		do   func() error
+	}{
+		{"Logout", func() error { return d.e.Logout(ctx, d.sessions[0]) }},
+		{"EndSessions", func() error { return d.e.EndSessions(ctx, d.users[1]) }},
+		{"UpdateUser: deactivate", func() error {
 			return d.e.UpdateUser(ctx, d.users[2], func(u *latchbolt.User) error { u.Inactive = true; return nil })
-		},
-		func() error { return d.e.SetPassword(ctx, d.users[3], "new password") },
-		func() error { return d.e.DeleteUser(ctx, d.users[4]) },
+		}},
+		{"SetPassword", func() error { return d.e.SetPassword(ctx, d.users[3], "new password") }},
+		{"DeleteUser", func() error { return d.e.DeleteUser(ctx, d.users[4]) }},
 	} {
 		start := time.Now()
-		if err := do(); err != nil {
+		if err := call.do(); err != nil { // which reports it
 			if !errors.Is(err, latchbolt.ErrFull) {
-				t.Errorf("%d: %v", i, err)
+				t.Errorf("%s: %v", call.name, err)
 			}
-			d.inForce = append(d.inForce, fmt.Sprint(i))
+			d.inForce = append(d.inForce, call.name)
 		}
 		if took := time.Since(start); took > slow {
-			t.Errorf("%d took %v", i, took)
+			t.Errorf("%s took %v", call.name, took)
 		}
 	}
 	d.check(t, "while the disk is full")
+	d.denied(t, len(d.inForce) > 0)
 	t.Logf("in memory only: %v", d.inForce)
+}
+
+// denied looks whether the engine tells that it keeps something in memory only.
+func (d *disk) denied(t *testing.T, want bool) {
+	t.Helper()
+	s, err := d.e.Stats()
+	must(t, err)
+	if (s.Denied > 0) != want {
+		t.Errorf("Stats tells of %d things that are in memory only; %v are", s.Denied, d.inForce)
+	}
+}
+
+// kept looks whether everything is there that was acknowledged before the disk was full, and while it filled.
+func (d *disk) kept(t *testing.T) {
+	t.Helper()
+	records := 0
+	for _, err := range d.e.Audit(t.Context(), latchbolt.AuditQuery{Action: "app.fill"}) {
+		must(t, err)
+		records++
+	}
+	if records != d.written {
+		t.Errorf("%d records of %d that were acknowledged", records, d.written)
+	}
+	for _, user := range d.users[:4] {
+		gs, err := d.e.Grants(t.Context(), user)
+		if err != nil || len(gs) != 1 {
+			t.Errorf("grants of user %d: %v, %v", user, gs, err)
+		}
+	}
+	if _, err := d.e.User(t.Context(), d.users[4]); !errors.Is(err, latchbolt.ErrNotFound) {
+		t.Errorf("the user who was deleted: %v", err)
+	}
 }
 
 // check looks whether what was taken away is gone, and nothing else.
@@ -215,6 +193,9 @@ func (d *disk) makeRoom(t *testing.T) {
 	must(t, os.Remove(d.ballast()))
 }
 
+// resumed is how soon writes have to work when there is room.
+const resumed = time.Second
+
 // resume does again what is in memory only, with nothing opened anew, and looks at the file afterwards.
 func (d *disk) resume(t *testing.T) {
 	t.Helper()
@@ -225,7 +206,7 @@ func (d *disk) resume(t *testing.T) {
 		if err == nil {
 			break
 		}
-		if time.Since(start) > 5*time.Second {
+		if time.Since(start) > resumed {
 			t.Fatalf("writes do not work again: %v", err)
 		}
 		time.Sleep(10 * time.Millisecond)
@@ -244,11 +225,13 @@ func (d *disk) resume(t *testing.T) {
 		d.e.SetPassword(t.Context(), d.users[3], "new password"),
 	))
 	d.check(t, "when it is written")
+	d.denied(t, false)
 	must(t, d.e.Close())
 	var err error
 	d.e, err = latchbolt.Open(d.path(), config())
 	must(t, err)
 	d.check(t, "when it is opened again")
+	d.kept(t)
 	must(t, d.login(t.Context(), 3, "new password"))
 	for f, err := range d.e.Verify(t.Context()) {
 		t.Errorf("%v, %v", f, err)

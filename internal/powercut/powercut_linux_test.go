@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"reflect"
 	"runtime"
 	"strconv"
@@ -17,10 +18,9 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/latchbolt-go/latchbolt/internal/crashtest"
 	"github.com/latchbolt-go/latchbolt/internal/kv/boltkv"
+	"github.com/latchbolt-go/latchbolt/internal/loopdisk"
 	"github.com/latchbolt-go/latchbolt/internal/tally"
 )
 
@@ -87,6 +87,50 @@ func child(run string) error {
 		}
 	}
 	return crashtest.Narrate(dir, seed, lanes, os.Stdout)
+}
+
+// A kind is a file system and how it is mounted.
+type kind struct{ fs, options string }
+
+// kinds alternate between the two file systems, so that a few cuts see both.
+var kinds = []kind{
+	{"ext4", "defaults"},
+	{"xfs", "defaults"},
+	{"ext4", "data=writeback"},
+	{"xfs", "wsync"},
+	{"ext4", "data=journal"},
+	{"xfs", "logbsize=256k"},
+	{"ext4", "nodelalloc,commit=1"},
+	{"xfs", "allocsize=64k"},
+	{"ext4", "noauto_da_alloc,commit=1000"},
+	{"xfs", "swalloc,largeio"},
+}
+
+func (k kind) String() string { return k.fs + "/" + k.options }
+
+// A disk is one on which an engine works, in a folder of its own.
+type disk struct{ *loopdisk.Disk }
+
+func newDisk(t *testing.T, k kind) *disk {
+	t.Helper()
+	d := &disk{loopdisk.New(t, k.fs, k.options, map[string]int64{"ext4": 96 << 20, "xfs": 320 << 20}[k.fs])}
+	must(t, d.empty())
+	return d
+}
+
+// work is the folder that the engine works in.
+func (d *disk) work() string { return filepath.Join(d.Dir, "work") }
+
+// empty makes the folder anew, durably.
+func (d *disk) empty() error {
+	return errors.Join(os.RemoveAll(d.work()), os.Mkdir(d.work(), 0o700), d.Sync())
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 var seedFlag = flag.Uint64("seed", 0, "seed of workloads and moments; 0 takes the time")
@@ -233,8 +277,8 @@ func (d *disk) cut(t *testing.T, seed uint64, after time.Duration, sync bool) *c
 	case err := <-heard:
 		t.Fatalf("the program told nothing: %v, %v: %s", err, cmd.Wait(), &stderr)
 	}
-	cutErr := d.cutPower()
-	if errors.Is(cutErr, unix.ENOTTY) || errors.Is(cutErr, unix.EOPNOTSUPP) {
+	cutErr := d.CutPower()
+	if errors.Is(cutErr, errors.ErrUnsupported) {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 		t.Skipf("SKIPPED: %v", cutErr)
@@ -246,7 +290,7 @@ func (d *disk) cut(t *testing.T, seed uint64, after time.Duration, sync bool) *c
 		_ = cmd.Process.Kill()
 		<-heard
 	}
-	if err := errors.Join(cutErr, err, cmd.Wait(), d.powerUp()); err != nil {
+	if err := errors.Join(cutErr, err, cmd.Wait(), d.PowerUp()); err != nil {
 		t.Fatalf("%v: %s", err, &stderr)
 	}
 	return story
