@@ -296,6 +296,7 @@ func init() {
 		{6, (*model).define}, {2, (*model).undefine}, {16, (*model).grant}, {10, (*model).revoke}, {40, (*model).hasPerm},
 		{6, (*model).permLists}, {5, (*model).issueToken}, {6, (*model).useToken}, {6, (*model).lookUp}, {4, (*model).query},
 		{3, (*model).rollBack}, {10, (*model).advance}, {2, (*model).sweep}, {2, (*model).restart}, {3, (*model).full},
+		{4, (*model).setPermissions},
 	}
 }
 
@@ -356,7 +357,7 @@ func (m *model) run(seed uint64, steps int) {
 }
 
 func TestModel(t *testing.T) {
-	runs, steps := 6, 3000
+	runs, steps := 6, 2500
 	if longTests {
 		runs, steps = 200, 5000
 	}
