@@ -417,7 +417,7 @@ func (s *finder) returned(n *ast.ReturnStmt) {
 func certain(e ast.Expr) bool {
 	switch e := e.(type) {
 	case *ast.Ident:
-		return e.Name == "err" || strings.HasPrefix(e.Name, "Err")
+		return strings.HasPrefix(e.Name, "err") || strings.HasPrefix(e.Name, "Err")
 	case *ast.CallExpr:
 		return message(e)
 	case *ast.UnaryExpr:

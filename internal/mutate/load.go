@@ -55,7 +55,8 @@ func load(root string, patterns []string) (*loader, error) {
 			dirs = append(dirs, dir)
 		}
 	}
-	cmd := exec.Command("go", append([]string{"list", "-export", "-deps", "-json=ImportPath,Dir,Name,GoFiles,Export"}, dirs...)...)
+	args := []string{"list", "-export", "-deps", "-json=ImportPath,Dir,Name,GoFiles,Export", "cmp", "errors", "os", "strconv", "sync/atomic"} // what helper imports
+	cmd := exec.Command("go", append(args, dirs...)...)
 	cmd.Dir, cmd.Stderr = root, os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {

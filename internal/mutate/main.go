@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"regexp"
@@ -29,6 +30,9 @@ type options struct {
 	verbose bool
 	these   string
 	run     string
+
+	equivalent string    // the list of equivalent mutants
+	out        io.Writer // for lists and the report
 }
 
 func main() {
@@ -45,7 +49,7 @@ func main() {
 	flag.StringVar(&o.these, "these", "", "try only the mutants that a `file` names, as a report does")
 	flag.StringVar(&o.run, "run", "", "run only tests whose names match a regular `expression`")
 	flag.Parse()
-	o.files = critical.Files
+	o.files, o.equivalent, o.out = critical.Files, equivalentTSV, os.Stdout
 	if *files != "" {
 		o.files = strings.Split(*files, ",")
 	}
@@ -70,7 +74,7 @@ func mutate(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
-	reasons, err := equivalents(equivalentTSV, all, func(file string) bool { return critical.Within(file, o.files) })
+	reasons, err := equivalents(o.equivalent, all, func(file string) bool { return critical.Within(file, o.files) })
 	if err != nil {
 		return err
 	}
@@ -82,7 +86,7 @@ func mutate(ctx context.Context, o *options) error {
 	}
 	if o.list {
 		for _, m := range chosen {
-			fmt.Printf("%s:%d:%d\t%s\n", m.file.rel, m.line, m.column, m.key())
+			fmt.Fprintf(o.out, "%s:%d:%d\t%s\n", m.file.rel, m.line, m.column, m.key())
 		}
 		return nil
 	}
@@ -90,7 +94,7 @@ func mutate(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
-	writeReport(os.Stdout, results, all)
+	writeReport(o.out, results, all)
 	if o.report != "" {
 		f, err := os.Create(o.report)
 		if err != nil {
