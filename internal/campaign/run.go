@@ -190,6 +190,9 @@ func (p *parser) judge(err error) {
 			res.wrong = append(res.wrong, name+" was not run: no such test, or the run ended before it")
 		}
 	}
+	if res.pkg != "" && res.fuzz == "" && res.passed == 0 && len(res.skipped) == 0 {
+		res.wrong = append(res.wrong, "no test was run")
+	}
 	if len(res.wrong) > 0 || res.passed > 0 || len(res.skipped) == 0 {
 		for _, key := range res.step.counts {
 			key, positive := strings.CutSuffix(key, ">0")
