@@ -71,7 +71,7 @@ func (s *step) run(ctx context.Context, dir string, out io.Writer) *result {
 	cmd := exec.CommandContext(ctx, s.args[0], s.args[1:]...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), s.env...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	together(cmd)
 	cmd.WaitDelay = 10 * time.Second
 	pipe, w := io.Pipe()
 	cmd.Stdout, cmd.Stderr = w, w
