@@ -368,7 +368,7 @@ func FuzzOperations(f *testing.F) {
 		f.Add([]byte(strings.Repeat(string([]byte{byte(b * 16), 200, byte(b)}), 40)))
 	}
 	f.Fuzz(func(t *testing.T, input []byte) {
-		src := &byteSource{input: input[:min(len(input), 2000)]}
+		src := &byteSource{input: input[:min(len(input), 600)]}
 		m := newModelFrom(t, rand.New(src), make(map[string][2]int))
 		for len(src.input) > 0 {
 			m.clock.advance(1_000_000_000)

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/latchbolt-go/latchbolt/internal/tally"
 )
 
 // A coverRow is a row of testdata/history.tsv or testdata/standards.tsv: what somebody else wrote down, and the tests here that
@@ -158,6 +160,8 @@ var (
 func TestHistory(t *testing.T) {
 	rows := readCover(t, "history.tsv", 116)
 	checkTests(t, "history.tsv", rows)
+	seenFail, tests := seenToFail(rows)
+	tally.Log(t, "rows", len(rows), "tested", count2(rows, (*coverRow).tested), "tests", tests, "seen-to-fail", seenFail)
 	listed := make(map[coverTest]bool)
 	for _, row := range rows {
 		named := false
@@ -177,7 +181,6 @@ func TestHistory(t *testing.T) {
 		}
 	}
 	var b strings.Builder
-	seen, tests := seenToFail(rows)
 	fmt.Fprintf(&b, `# What went wrong elsewhere
 
 Flaws that other systems of this kind had, and the tests that try the same here. This page is made from `+"`testdata/history.tsv`"+` by `+"`TestHistory`"+`, which also makes
@@ -188,7 +191,7 @@ in the way in question; of the others that is not claimed. See [SECURITY.md](SEC
 
 | | flaw | what it was | tests, or why there is none |
 |---|---|---|---|
-`, len(rows), count2(rows, (*coverRow).tested), count2(rows, func(r *coverRow) bool { return !r.tested() }), tests, seen)
+`, len(rows), count2(rows, (*coverRow).tested), count2(rows, func(r *coverRow) bool { return !r.tested() }), tests, seenFail)
 	for _, row := range rows {
 		ids := row.source
 		if advisory.MatchString(ids) {

@@ -21,6 +21,7 @@ import (
 	"github.com/latchbolt-go/latchbolt/internal/kv"
 	"github.com/latchbolt-go/latchbolt/internal/kv/boltkv"
 	"github.com/latchbolt-go/latchbolt/internal/kv/memkv"
+	"github.com/latchbolt-go/latchbolt/internal/tally"
 )
 
 // These tests record what many goroutines ask an Engine and what they are
@@ -790,6 +791,7 @@ func TestLinearizable(t *testing.T) {
 	}
 	t.Logf("%d operations judged, %d too hard to judge, %d kills with %d changes under way, in %v", total, unknown,
 		linKills.Load(), linUnderWay.Load(), time.Since(began).Round(time.Millisecond))
+	tally.Log(t, "operations", total, "too-hard", unknown, "kills", linKills.Load(), "under-way", linUnderWay.Load())
 	if unknown > total/10 {
 		t.Error("too much was too hard to judge")
 	}

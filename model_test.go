@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/latchbolt-go/latchbolt"
+	"github.com/latchbolt-go/latchbolt/internal/tally"
 )
 
 // The model test does random things to an Engine and to maps, and compares
@@ -377,11 +378,14 @@ func TestModel(t *testing.T) {
 			newModel(t, seed+n, done).run(seed+n, steps)
 		})
 	}
+	operations := 0
 	for what, n := range done {
+		operations += n[0] + n[1]
 		if n[0] == 0 && runs > 1 && !strings.HasPrefix(what, "CheckToken for") && what != "Update" && !strings.HasSuffix(what, "nobody") &&
 			!strings.HasSuffix(what, "refused") {
 			t.Errorf("%s was never done: %d were refused", what, n[1])
 		}
 		t.Logf("%s: %d done, %d refused", what, n[0], n[1])
 	}
+	tally.Log(t, "runs", runs, "operations", operations, "seed", seed)
 }

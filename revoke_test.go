@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/latchbolt-go/latchbolt"
+	"github.com/latchbolt-go/latchbolt/internal/tally"
 )
 
 // A revokeCase takes something away. prepare gives it and returns a function that
@@ -333,6 +334,7 @@ func TestNothingPassesAfterRevocation(t *testing.T) {
 				total += n
 			}
 			t.Logf("%d revocations of %d kinds, %d checks after them, in %v", total, len(r.calls), r.checks.Load(), time.Since(began))
+			tally.Log(t, "checks", r.checks.Load(), "revocations", total)
 		})
 	}
 }

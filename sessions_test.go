@@ -335,6 +335,23 @@ func TestUseOfSessionsIsWrittenOnceAMinute(t *testing.T) {
 	})
 }
 
+// TestSetExpiryRemovesWhatItEnds: a session with an end that is past is not kept with that end, behind which a clock could be set back.
+func TestSetExpiryRemovesWhatItEnds(t *testing.T) {
+	eng := open(t, nil)
+	addUser(t, eng, "ada")
+	for _, d := range []time.Duration{0, -time.Nanosecond, -time.Hour} {
+		s := login(t, eng, "ada")
+		_, err := eng.SetExpiry(t.Context(), s.Token, d)
+		must(t, "SetExpiry", err)
+		must(t, "looking", eng.View(t.Context(), func(tx *latchbolt.ReadTx) error {
+			if n, err := tx.CountRecords(latchbolt.BucketSession); err != nil || n != 0 {
+				t.Errorf("%v: %d sessions are stored, %v", d, n, err)
+			}
+			return nil
+		}))
+	}
+}
+
 func TestSetExpiry(t *testing.T) {
 	withAndWithoutCache(t, func(t *testing.T, cfg latchbolt.Config) {
 		for _, d := range []time.Duration{-time.Hour, 0, time.Minute, 59 * time.Minute, 14 * 24 * time.Hour, 60 * 24 * time.Hour} {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/latchbolt-go/latchbolt"
 	"github.com/latchbolt-go/latchbolt/internal/dudect"
+	"github.com/latchbolt-go/latchbolt/internal/tally"
 )
 
 // timingClasses are the classes of accounts that must not be told apart by the time of a refusal, with what is typed.
@@ -72,6 +73,7 @@ func compareTimes(t *testing.T, classes []dudect.Class, samples int, bad func(du
 		seed := uint64(time.Now().UnixNano())
 		rs := dudect.Compare(classes, samples, seed)
 		t.Logf("attempt %d, %d samples each, seed %d:%v", try+1, samples, seed, rs)
+		tally.Log(t, "attempts", 1, "samples", samples*len(classes), "seed", seed)
 		if told = bad(rs); len(told) == 0 {
 			return
 		}

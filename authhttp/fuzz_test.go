@@ -73,7 +73,7 @@ func FuzzCookie(f *testing.F) {
 // FuzzBasic sends any one or two Authorization headers to a page behind Basic and Bearer. It is the user's whose name and password, or token, net/http and ParseToken
 // find in exactly one of them; all else is refused or, of another scheme, nobody's; each name and password is looked at once.
 func FuzzBasic(f *testing.F) {
-	s := newSite(f, nil, &latchbolt.Config{Throttle: latchbolt.ThrottleConfig{Free: -1}})
+	s := newSite(f, nil, &latchbolt.Config{Throttle: latchbolt.ThrottleConfig{Free: -1, SourceFree: -1}})
 	u := authtest.User(f, s.eng, "ada")
 	token := authtest.Login(f, s.eng, u).Token.Reveal()
 	s.mux = http.NewServeMux()

@@ -137,13 +137,16 @@ func dotsLeadOut(target string) bool {
 		path = path[:i]
 	}
 	var out []string
-	for seg := range strings.SplitSeq(path[1:], "/") {
-		switch strings.ToLower(strings.ReplaceAll(strings.ToLower(seg), "%2e", ".")) {
-		case ".":
-			continue
+	segments := strings.Split(path[1:], "/")
+	for i, seg := range segments {
+		last := i == len(segments)-1
+		switch strings.ReplaceAll(strings.ToLower(seg), "%2e", ".") {
 		case "..":
-			if len(out) > 0 {
-				out = out[:len(out)-1]
+			out = out[:max(len(out)-1, 0)]
+			fallthrough
+		case ".":
+			if last {
+				out = append(out, "") // dots at the end leave their slash
 			}
 			continue
 		}

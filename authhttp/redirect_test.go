@@ -225,7 +225,7 @@ var evil = []string{
 	"https://evil.com#@intranet.example", "https://evil.com?intranet.example", `https://evil.com\intranet.example`, "//intranet.example@evil.com",
 	"javascript:alert(1)", "JaVaScRiPt:alert(1)", "java\nscript:alert(1)", "\x00javascript:alert(1)", "data:text/html,x", "vbscript:x", "mailto:a@b",
 	"/\t/evil.com", "/\n/evil.com", "/\r\n/evil.com", "\t//evil.com", " //evil.com", "\x01//evil.com", "\u00a0//evil.com", "\u2028//evil.com", "\ufeff//evil.com",
-	`/./\evil.com`, "/.//evil.com", "/..//evil.com", "/a/..//evil.com", "/%2e//evil.com", "/%2E%2e//evil.com", "/a/%2e%2e//evil.com", `/.\/evil.com`, "/./%5Cevil.com",
+	`/./\evil.com`, "/.//evil.com", "/.//.", "/%2e//%2E", "/..//evil.com", "/a/..//evil.com", "/%2e//evil.com", "/%2E%2e//evil.com", "/a/%2e%2e//evil.com", `/.\/evil.com`, "/./%5Cevil.com",
 	"//evil.com/%2f..", "//evil.com/..", "/%09/evil.com\t", "http://intranet.example/", "http://intranet.example:80/", "https://INTRANET.example/", "//evil。com", "https://evil。com",
 	"//[::1]", "https://[intranet.example]", "ftp://intranet.example/", "https://intranet.example:8443/", "https://user@intranet.example/",
 	"evil.com", "./evil", "../x", "?next=//evil.com", "#x", ";//evil.com", "", " ", "\x7f", "/" + strings.Repeat("a", 2049), "https://intranet.example\x00.evil.com/",

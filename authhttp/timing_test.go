@@ -9,6 +9,7 @@ import (
 	"github.com/latchbolt-go/latchbolt"
 	"github.com/latchbolt-go/latchbolt/authtest"
 	"github.com/latchbolt-go/latchbolt/internal/dudect"
+	"github.com/latchbolt-go/latchbolt/internal/tally"
 )
 
 // What is typed for each class of account. The first is what the others are compared with.
@@ -145,6 +146,7 @@ func TestTimingOfPaths(t *testing.T) {
 				seed := uint64(time.Now().UnixNano())
 				rs := dudect.Compare(classes, 1000, seed)
 				t.Logf("attempt %d, seed %d:%v", try+1, seed, rs)
+				tally.Log(t, "attempts", 1, "samples", 1000*len(classes), "seed", seed)
 				if told = rs.Told(); len(told) == 0 {
 					return
 				}

@@ -16,6 +16,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -94,12 +95,12 @@ func campaign(ctx context.Context, o *options) (bool, error) {
 	}
 	r := newReport(ctx, root, o)
 	for _, s := range steps {
-		if ctx.Err() != nil {
-			return false, ctx.Err()
-		}
 		fmt.Printf("\n==> campaign: %s  [%s]\n%s\n", s.name, time.Now().UTC().Format("15:04:05"), s.command())
 		res := s.run(ctx, root, os.Stdout)
 		fmt.Printf("%s: %s in %v: %s\n", s.name, res.verdict(), res.took.Round(time.Second), res.counts.String())
+		if ctx.Err() != nil {
+			return false, errors.New("interrupted; nothing is written")
+		}
 		r.results = append(r.results, res)
 	}
 	r.took = time.Since(r.began)

@@ -71,7 +71,7 @@ func (s *step) run(ctx context.Context, dir string, out io.Writer) *result {
 	cmd := exec.CommandContext(ctx, s.args[0], s.args[1:]...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), s.env...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	together(cmd)
 	cmd.WaitDelay = 10 * time.Second
 	pipe, w := io.Pipe()
 	cmd.Stdout, cmd.Stderr = w, w
@@ -189,6 +189,9 @@ func (p *parser) judge(err error) {
 		if !p.ran[name] {
 			res.wrong = append(res.wrong, name+" was not run: no such test, or the run ended before it")
 		}
+	}
+	if res.pkg != "" && res.fuzz == "" && res.passed == 0 && len(res.skipped) == 0 {
+		res.wrong = append(res.wrong, "no test was run")
 	}
 	if len(res.wrong) > 0 || res.passed > 0 || len(res.skipped) == 0 {
 		for _, key := range res.step.counts {

@@ -19,7 +19,8 @@ type proof struct {
 	seed           bool     // the tests take -seed
 	flags          string   // further flags of go test
 	counts         []string
-	command        string // instead of go test: with CI and LONG as its ends
+	command        string // instead of go test, with SEED for the seed
+	longCommand    string // the same for the long size; empty: no other
 }
 
 // proofs are all steps but the fuzz targets, which are found in the sources.
@@ -27,8 +28,10 @@ var proofs = []proof{
 	{name: "crash-images", promises: "1, 2", pkg: "./internal/crashtest", ci: "LATCHBOLT_IMAGES=100000", long: "LATCHBOLT_IMAGES=1000000", run: "^Test([^K]|KillT)",
 		tests: []string{"TestAlone", "TestTogether", "TestImport", "TestNames", "TestEveryCall", "TestRestore", "TestKillThenCut", "TestControls", "TestControlTwoTransactions", "TestControlKillThenCut", "TestStrace"},
 		seed:  true, counts: []string{"images>0", "bad", "controls>0"}},
-	{name: "kills", promises: "1, 2", pkg: "./internal/crashtest", ci: "LATCHBOLT_LONG=1", long: "LATCHBOLT_LONG=1", run: "^TestKill$",
+	{name: "kills", promises: "1, 2", pkg: "./internal/crashtest", ci: "LATCHBOLT_KILLS=1000", long: "LATCHBOLT_KILLS=10000", run: "^TestKill$",
 		tests: []string{"TestKill"}, seed: true, counts: []string{"kills>0", "acknowledged>0"}},
+	{name: "power-cuts", promises: "1, 2", pkg: "./internal/powercut", ci: "LATCHBOLT_CUTS=200", long: "LATCHBOLT_CUTS=5000",
+		tests: []string{"TestPowerCut", "TestControlNoSync"}, seed: true, counts: []string{"cuts", "skipped"}},
 	{name: "faults", promises: "1, 2", pkg: "./internal/faultrun", ci: "LATCHBOLT_FAULTS=1", long: "LATCHBOLT_LONG=1 LATCHBOLT_FAULTS=1", run: "^TestFaultSweep$",
 		tests: []string{"TestFaultSweep"}, counts: []string{"faults>0"}},
 	{name: "full-disk", promises: "1, 2, 3", pkg: "./internal/faultrun", run: "^TestFullDisk$",
@@ -36,18 +39,26 @@ var proofs = []proof{
 	{name: "damage", promises: "2, 4", pkg: "./internal/damagetest", ci: "LATCHBOLT_DAMAGE=3000", long: "LATCHBOLT_DAMAGE=20000",
 		tests: []string{"TestDamage", "TestDamageCanFail", "TestNewerMeta", "TestFewerElements", "TestOldCopies", "TestSalvageWhole", "TestSalvageOfKilled", "TestSalvageLostPage", "TestSalvageRefuses"},
 		seed:  true, counts: []string{"cases>0", "effective>0", "unnoticed"}},
-	{name: "linearizable", promises: "3", pkg: ".", ci: "LATCHBOLT_LONG=1", long: "LATCHBOLT_LONG=1", run: "^TestLinearizable",
+	{name: "linearizable", promises: "3", pkg: ".", ci: "LATCHBOLT_LINEAR=200000", long: "LATCHBOLT_LINEAR=1000000", run: "^TestLinearizable",
 		tests: []string{"TestLinearizable", "TestLinearizableCanFail"}, counts: []string{"operations>0"}},
-	{name: "revocation", promises: "3", pkg: ".", ci: "LATCHBOLT_LONG=1", long: "LATCHBOLT_LONG=1", run: "^Test(NothingPassesAfterRevocation|RevocationsOnAFullDisk)$",
+	{name: "revocation", promises: "3", pkg: ".", ci: "LATCHBOLT_REVOKE=2000000", long: "LATCHBOLT_REVOKE=10000000", run: "^Test(NothingPassesAfterRevocation|RevocationsOnAFullDisk)$",
 		tests: []string{"TestNothingPassesAfterRevocation", "TestRevocationsOnAFullDisk"}, counts: []string{"checks>0", "revocations>0"}},
 	{name: "model", promises: "2, 3", pkg: ".", ci: "", long: "LATCHBOLT_LONG=1", run: "^TestModel$", flags: "-race",
 		tests: []string{"TestModel"}, counts: []string{"operations>0"}},
-	{name: "timing-units", promises: "5", pkg: ".", run: "^Test(CVE_2016_2513|EveryFailureLooksTheSame)$", tests: []string{"TestCVE_2016_2513", "TestEveryFailureLooksTheSame"}},
+	{name: "work", promises: "5", pkg: ".", run: "^Test(CVE_2016_2513|EveryFailureLooksTheSame)$", tests: []string{"TestCVE_2016_2513", "TestEveryFailureLooksTheSame"}},
+	{name: "timing", promises: "5", pkg: ".", ci: "LATCHBOLT_TIMING=1", long: "LATCHBOLT_TIMING=1", run: "^TestTiming", tests: []string{"TestTimingOfLogins", "TestTimingCanFail"},
+		counts: []string{"samples>0", "attempts>0"}},
+	{name: "timing-web", promises: "5", pkg: "./authhttp", ci: "LATCHBOLT_TIMING=1", long: "LATCHBOLT_TIMING=1", run: "^Test(TimingOfPaths|EveryPathCostsTheSame)$",
+		tests: []string{"TestTimingOfPaths", "TestEveryPathCostsTheSame"}, counts: []string{"samples>0", "attempts>0"}},
 	{name: "secrets", promises: "6", pkg: ".", run: "^Test(SecretsDoNotPrint|PasswordHashSecret|TokensAreNotStored|Canaries|EveryChangeIsRecorded)$",
 		tests: []string{"TestSecretsDoNotPrint", "TestPasswordHashSecret", "TestTokensAreNotStored", "TestCanaries", "TestEveryChangeIsRecorded"}},
-	{name: "history", pkg: ".", run: "^Test(History|Standards|FuzzTargets|Reports|Docs)$", tests: []string{"TestHistory", "TestStandards", "TestFuzzTargets", "TestReports", "TestDocs"},
+	{name: "history", pkg: ".", run: "^Test(History|Standards|FuzzTargets|PastDefects)$", tests: []string{"TestHistory", "TestStandards", "TestFuzzTargets", "TestPastDefects"},
 		counts: []string{"rows>0", "tested>0"}},
 	{name: "supply", pkg: ".", run: "^Test(Modules|ModulesCanFail|GO_2025_3451|CVE_2024_21495)$", tests: []string{"TestModules", "TestModulesCanFail", "TestGO_2025_3451"}},
+	{name: "mutants", command: "go run ./internal/mutate -each 2 -seed SEED", longCommand: "go run ./internal/mutate",
+		counts: []string{"mutants>0", "noticed>0"}},
+	{name: "coverage", ci: "-", command: "go run ./internal/coverage", counts: []string{"statements>0", "reached>0"}},
+	{name: "race", ci: "-", pkg: "./...", flags: "-race", counts: nil},
 }
 
 // allSteps makes the steps of a size.
@@ -71,8 +82,11 @@ func (p *proof) step(o *options) *step {
 		return nil
 	}
 	s := &step{name: p.name, promises: p.promises, env: strings.Fields(size), tests: p.tests, counts: p.counts, pkg: p.pkg}
-	if p.command != "" {
-		s.args, s.pkg = strings.Fields(strings.ReplaceAll(p.command, "SEED", fmt.Sprint(o.seed))), ""
+	if command := p.command; command != "" {
+		if o.size == "long" && p.longCommand != "" {
+			command = p.longCommand
+		}
+		s.args, s.pkg = strings.Fields(strings.ReplaceAll(command, "SEED", fmt.Sprint(o.seed))), ""
 		return s
 	}
 	timeout := 20 * time.Minute

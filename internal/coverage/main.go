@@ -25,6 +25,7 @@ import (
 	"strings"
 
 	"github.com/latchbolt-go/latchbolt/internal/critical"
+	"github.com/latchbolt-go/latchbolt/internal/tally"
 )
 
 // What has to be reached, in percent of the statements.
@@ -39,6 +40,8 @@ var helpers = map[string]string{
 	"examples/desktop":        "an example",
 	"examples/intranet":       "an example",
 	"examples/quickstart":     "an example",
+	"internal/campaign":       "a tool of the tests",
+	"internal/tally":          "a helper of tests",
 	"internal/coverage":       "a tool of the tests",
 	"internal/crashtest":      "tests",
 	"internal/critical":       "a tool of the tests",
@@ -227,6 +230,11 @@ func report(w io.Writer, blocks []block, missed bool) error {
 		row("folder "+f, folders[f], 0)
 	}
 	row("everything", total, leastOverall)
+	counts, err := tally.Line("statements", total.all, "reached", total.reached, "percent", fmt.Sprintf("%.1f", total.percent()), "critical-percent", fmt.Sprintf("%.1f", crit.percent()))
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(w, counts)
 	if len(files) < len(critical.Files) {
 		errs = append(errs, errors.New("files of package critical were not measured"))
 	}

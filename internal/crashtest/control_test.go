@@ -11,6 +11,7 @@ import (
 
 	"github.com/latchbolt-go/latchbolt/internal/kv"
 	"github.com/latchbolt-go/latchbolt/internal/kv/boltkv"
+	"github.com/latchbolt-go/latchbolt/internal/tally"
 )
 
 // The controls break what they are about, and want it to be noticed: a test that finds nothing
@@ -104,6 +105,7 @@ func mustFail(t *testing.T, w *workload, seed uint64) {
 		t.Fatalf("none of %d images was found to be bad", res.images)
 	}
 	t.Logf("caught: %d bad, of %d images, in %v; the first: %v", res.bad, res.images, time.Since(start).Round(time.Millisecond), res.first)
+	tally.Log(t, "controls", 1, "caught", 1)
 }
 
 // TestControlSteps runs each call that gives a file its name, with one sync of it left out: what a load, a compaction, a
@@ -213,6 +215,7 @@ func TestControlKillThenCut(t *testing.T) {
 		t.Error("an answer that a power cut undid was not noticed")
 	}
 	t.Logf("caught: %d images", bad)
+	tally.Log(t, "controls", 1, "caught", 1)
 }
 
 // A splitStore writes one bucket in a second transaction.

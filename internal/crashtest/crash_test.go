@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/latchbolt-go/latchbolt"
+	"github.com/latchbolt-go/latchbolt/internal/tally"
 	"github.com/latchbolt-go/latchbolt/interop/django"
 )
 
@@ -124,6 +125,7 @@ func TestKillThenCut(t *testing.T) {
 		}
 	}
 	t.Logf("%d kills, %d images, 0 bad", n, images)
+	tally.Log(t, "images", images, "seed", s)
 }
 
 // A killed is what a kill leaves: everything is there, and some of it only until the power fails.

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/latchbolt-go/latchbolt"
+	"github.com/latchbolt-go/latchbolt/internal/tally"
 )
 
 // childEnv, if set to "FOLDER CYCLE SEED", makes the test binary a program that works on the file in a folder
@@ -322,6 +323,7 @@ func TestKill(t *testing.T) {
 		f.check(t, filepath.Join(dir, dbName))
 	}
 	t.Logf("%d kills, %d calls acknowledged, in %v", cycles, total, time.Since(start).Round(time.Millisecond))
+	tally.Log(t, "kills", cycles, "acknowledged", total, "seed", s)
 }
 
 // runAndKill starts a child, kills it when it has printed so many lines, and listens to the end.

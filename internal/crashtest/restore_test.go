@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/latchbolt-go/latchbolt"
+	"github.com/latchbolt-go/latchbolt/internal/tally"
 )
 
 // A making is the log of an operation outside of an engine that makes a file: by any cut the file is as it
@@ -77,6 +78,7 @@ func (m *making) mustHold(t *testing.T, seed uint64, controls map[string]func(i 
 	start, most := time.Now(), max(budget(t, 5)/10, 12)
 	seen, bad, first := m.images(t, m.events, seed, most)
 	t.Logf("%v images, %d bad, in %v", seen, bad, time.Since(start).Round(time.Millisecond))
+	tally.Log(t, "images", seen["old"]+seen["new"]+seen["bad"], "bad", bad, "controls", len(controls))
 	if bad > 0 {
 		t.Errorf("%d images are bad; the first: %v", bad, first)
 	}

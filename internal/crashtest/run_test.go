@@ -16,6 +16,8 @@ import (
 	"testing"
 	"testing/cryptotest"
 	"time"
+
+	"github.com/latchbolt-go/latchbolt/internal/tally"
 )
 
 var (
@@ -207,6 +209,7 @@ func (w *workload) mustHold(t *testing.T, seed uint64, total int) {
 	start := time.Now()
 	res := w.run(t, seed, total)
 	t.Logf("log %s of %d events: %d images, %d bad, in %v", w.digest()[:8], len(w.events), res.images, res.bad, time.Since(start).Round(time.Millisecond))
+	tally.Log(t, "images", res.images, "bad", res.bad, "seed", seed)
 	if res.bad > 0 {
 		t.Errorf("%d of %d images are bad; the first: %v", res.bad, res.images, res.first)
 		w.keep(t, seed, res)

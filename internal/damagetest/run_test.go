@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/latchbolt-go/latchbolt"
+	campaign "github.com/latchbolt-go/latchbolt/internal/tally"
 )
 
 // childEnv, if set to "FOLDER SEED FROM TO;ONLY", makes the test binary a program that damages the specimen in the folder and
@@ -275,6 +276,7 @@ func TestDamage(t *testing.T) {
 	}
 	t.Logf("%d cases: %d effective, %d of them noticed; %d salvaged, %d of them proven, with %d users as they were; %d led to old copies; in %v",
 		sum.cases, sum.effective, sum.noticed, sum.salvaged, sum.proven, sum.kept, sum.old, time.Since(start).Round(time.Millisecond))
+	campaign.Log(t, "cases", sum.cases, "effective", sum.effective, "noticed", sum.noticed, "unnoticed", len(sum.silent), "ended", sum.died, "salvaged", sum.salvaged, "old-copies", sum.old, "seed", s)
 	if *onlyFlag != "" {
 		return
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/latchbolt-go/latchbolt"
 	"github.com/latchbolt-go/latchbolt/internal/loopdisk"
+	"github.com/latchbolt-go/latchbolt/internal/tally"
 )
 
 // TestFullDisk fills a small disk to the last byte. What takes power away works, or is in force in memory and
@@ -24,6 +25,7 @@ func TestFullDisk(t *testing.T) {
 			d.revoke(t)
 			d.makeRoom(t)
 			d.resume(t)
+			tally.Log(t, "disks", 1, "fs", fs)
 		})
 	}
 }

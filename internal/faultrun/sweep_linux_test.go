@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/latchbolt-go/latchbolt"
+	"github.com/latchbolt-go/latchbolt/internal/tally"
 )
 
 // A sweep is a kind of calls of which each fails once.
@@ -57,6 +58,7 @@ func TestFaultSweep(t *testing.T) {
 				start := time.Now()
 				n := s.sweep(t, strace, errno)
 				t.Logf("%d calls failed, in %v", n, time.Since(start).Round(time.Millisecond))
+				tally.Log(t, "faults", n)
 			})
 		}
 	}

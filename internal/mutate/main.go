@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/latchbolt-go/latchbolt/internal/critical"
+	counted "github.com/latchbolt-go/latchbolt/internal/tally"
 )
 
 // options are what the command line says.
@@ -105,7 +107,13 @@ func mutate(ctx context.Context, o *options) error {
 			return err
 		}
 	}
-	if got := count(results, all)[""]; got.killed+got.survived == 0 {
+	got := count(results, all)[""]
+	line, err := counted.Line("mutants", got.killed+got.survived, "noticed", got.killed, "percent", fmt.Sprintf("%.1f", got.rate()), "seed", cmp.Or(o.seed, "none"))
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(o.out, line)
+	if got.killed+got.survived == 0 {
 		return errors.New("no mutant was tried")
 	} else if got.rate() < o.atLeast {
 		return fmt.Errorf("%.1f of a hundred mutants are noticed; want %.0f", got.rate(), o.atLeast)

@@ -21,6 +21,7 @@ import (
 	"github.com/latchbolt-go/latchbolt/internal/crashtest"
 	"github.com/latchbolt-go/latchbolt/internal/kv/boltkv"
 	"github.com/latchbolt-go/latchbolt/internal/loopdisk"
+	"github.com/latchbolt-go/latchbolt/internal/tally"
 )
 
 const (
@@ -198,6 +199,7 @@ func TestPowerCut(t *testing.T) {
 	}
 	t.Logf("power cuts: %d made, %d SKIPPED, %d calls acknowledged, in %v; %d of %d kinds of disks are for larger sizes",
 		made, skipped, acked, time.Since(start).Round(time.Millisecond), untried, len(kinds))
+	tally.Log(t, "cuts", made, "skipped", skipped, "acknowledged", acked, "kinds", len(kinds)-untried)
 	if made+skipped != total {
 		t.Errorf("%d cuts were made and %d skipped, of %d", made, skipped, total)
 	}
@@ -230,6 +232,7 @@ func TestControlNoSync(t *testing.T) {
 				must(t, d.empty())
 				if err != nil {
 					t.Logf("caught by cut %d, after %d calls: %v", i+1, s.Acknowledged(), err)
+					tally.Log(t, "controls", 1, "caught", 1)
 					return
 				}
 			}

@@ -25,6 +25,7 @@ func FuzzRead(f *testing.F) {
 	for line := range bytes.Lines(real) {
 		f.Add(line, false)
 	}
+	f.Add([]byte("\f"), false)
 	f.Add([]byte("\xef\xbb\xbf# x\r\n\r\n a:{SHA}EfatjsUqKYSrqv18O1FlA3hcIHI=:x\na:*\nb:\nc:{x\n"), true)
 	f.Fuzz(func(t *testing.T, text []byte, plain bool) {
 		opts := &ImportOptions{Plain: plain, MaxLine: 2000}
@@ -61,3 +62,15 @@ func FuzzRead(f *testing.F) {
 type oneByte struct{ in io.Reader }
 
 func (r oneByte) Read(b []byte) (int, error) { return r.in.Read(b[:min(1, len(b))]) }
+
+// TestBlankLines: a line of any white space that Apache skips is no entry, wherever it stands.
+func TestBlankLines(t *testing.T) {
+	for _, blank := range []string{"", " ", "\t", "\f", "\v", "\r", "\f\v \t", "\f\r"} {
+		for _, text := range []string{blank, blank + "\n", "a:*\n" + blank, blank + "\na:*", "a:*\n" + blank + "\n"} {
+			entries, err := read(context.Background(), strings.NewReader(text), &ImportOptions{})
+			if want := strings.Count(text, "a:"); err != nil || len(entries) != want {
+				t.Errorf("%q: %d entries, %v, want %d", text, len(entries), err, want)
+			}
+		}
+	}
+}

@@ -84,10 +84,10 @@ func (r *limitedReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// parse reads a line. It returns nil for a comment.
+// parse reads a line. It returns nil for a comment and for a line of white space.
 func parse(line []byte, at *intake.Lines, opts *ImportOptions) (*entry, error) {
 	line = bytes.Trim(line, " \t\v\f\r") // as Apache does
-	if line[0] == '#' {
+	if len(line) == 0 || line[0] == '#' {
 		return nil, nil
 	}
 	if bytes.IndexByte(line, 0) >= 0 {

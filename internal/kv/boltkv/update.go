@@ -127,7 +127,6 @@ func (q *queue) take(ctx context.Context, s *Store) (*group, error) {
 	if w == nil {
 		return nil, err
 	}
-	defer w.free()
 	return q.wait(w, s)
 }
 
@@ -214,13 +213,11 @@ func (s *Store) update(ctx context.Context, fn, lent func(kv.Tx) error) (kv.Rev,
 	var g *group
 	if w != nil {
 		g, err = s.queue.wait(w, s)
-		ran, rev, ranErr := w.ran, w.rev, w.err
-		w.free()
 		if err != nil {
 			return 0, err
 		}
-		if ran {
-			return rev, ranErr
+		if w.ran {
+			return w.rev, w.err
 		}
 	}
 	return s.join(ctx, g, fn)
