@@ -25,13 +25,13 @@ func withPeople(b *testing.B, n int) *latchbolt.Engine {
 	h, err := latchbolt.ParsePasswordHash(bulkHash)
 	check(b, err)
 	check(b, eng.Load(context.Background(), latchbolt.LoadOptions{}, func(l *latchbolt.Loader) error {
-		for _, p := range []string{"few", "direct", "many", "last", "nobody"} {
+		for _, p := range []string{"few", "some", "more", "direct", "many", "last", "nobody"} {
 			if err := l.Define(latchbolt.Permission{App: "app", Codename: p}); err != nil {
 				return err
 			}
 		}
 		group := make(map[string]latchbolt.GroupID)
-		for _, name := range []string{"few", "many", "last", "one", "two"} {
+		for _, name := range []string{"few", "some", "more", "many", "last", "one", "two"} {
 			g := latchbolt.Group{Name: name}
 			if err := l.InsertGroup(&g); err != nil {
 				return err
@@ -50,6 +50,12 @@ func withPeople(b *testing.B, n int) *latchbolt.Engine {
 				Groups: []latchbolt.GroupID{group["one"]}, Superuser: i%100_000 == 77}
 			if i%2 == 0 {
 				u.Groups = append(u.Groups, group["many"])
+			}
+			if i%667 == 0 {
+				u.Groups = append(u.Groups, group["some"])
+			}
+			if i%201 == 0 {
+				u.Groups = append(u.Groups, group["more"])
 			}
 			if i%(n/20) == 0 {
 				u.Groups = append(u.Groups, group["few"])
@@ -90,6 +96,8 @@ func BenchmarkUsers(b *testing.B) {
 		{"perm of few by name", latchbolt.UserQuery{Perm: "app.few", NoSuperusers: true, Order: latchbolt.OrderByName}, 20},
 		{"perm of half by name", latchbolt.UserQuery{Perm: "app.many", Order: latchbolt.OrderByName}, 50},
 		{"perm of the last by name", latchbolt.UserQuery{Perm: "app.last", Order: latchbolt.OrderByName}, 50},
+		{"perm of some hundreds by name", latchbolt.UserQuery{Perm: "app.some", Order: latchbolt.OrderByName}, -1},
+		{"perm of some thousands by name", latchbolt.UserQuery{Perm: "app.more", Order: latchbolt.OrderByName}, 50},
 		{"perm granted to a third by name", latchbolt.UserQuery{Perm: "app.direct", Order: latchbolt.OrderByName}, 50},
 		{"perm of half, from the middle", latchbolt.UserQuery{Perm: "app.many", After: &latchbolt.User{ID: latchbolt.UserID(n / 2)}}, 50},
 		{"perm of half, and a group", latchbolt.UserQuery{Perm: "app.many", Group: 1}, -1},
@@ -97,7 +105,7 @@ func BenchmarkUsers(b *testing.B) {
 		{"prefix by id", latchbolt.UserQuery{Prefix: "0001", Order: latchbolt.OrderByID}, 50},
 		{"text that is everywhere", latchbolt.UserQuery{Text: "lovelace"}, 50},
 		{"text that is nowhere", latchbolt.UserQuery{Text: "babbage"}, 0},
-		{"superusers", latchbolt.UserQuery{Superuser: latchbolt.Only}, -1},
+		{"active superusers", latchbolt.UserQuery{Superuser: latchbolt.Only, Active: latchbolt.Only}, -1},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			if eng == nil {

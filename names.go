@@ -39,6 +39,9 @@ func NormalizeUsername(s string) (string, error) {
 	if !utf8.ValidString(s) {
 		return "", &FieldError{Field: "username", Code: "invalid", Msg: msgEncoding}
 	}
+	if isASCII(s) {
+		return s, nil
+	}
 	return norm.NFKC.String(s), nil
 }
 
@@ -59,6 +62,9 @@ func ValidateUsername(s string) error {
 		return &FieldError{Field: "username", Code: "invalid", Msg: msgEncoding}
 	}
 	for _, r := range s {
+		if r < utf8.RuneSelf && isAlnumASCII(byte(r)) {
+			continue
+		}
 		if !isWord(r) && !strings.ContainsRune("@.+-", r) {
 			return &FieldError{Field: "username", Code: "invalid", Msg: msgUsername}
 		}
@@ -250,6 +256,9 @@ func foldName(s string) string {
 	if isFolded(s) {
 		return s
 	}
+	if isASCII(s) {
+		return strings.ToLower(s)
+	}
 	fold := cases.Fold()
 	for range maxFoldRounds {
 		next := norm.NFKC.String(fold.String(strings.Map(foldCherokee, norm.NFKC.String(s))))
@@ -281,6 +290,24 @@ func foldCherokee(r rune) rune {
 // in both parts. It must only serve to find a stored address: mail goes to the
 // stored one, never to the one that was typed.
 func foldEmail(s string) string { return foldName(s) }
+
+// isASCII reports whether s is plain ASCII, which every normalization leaves alone.
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// lowerASCII folds a letter of ASCII.
+func lowerASCII(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		c += 'a' - 'A'
+	}
+	return c
+}
 
 // isFolded reports whether s is plain ASCII without capitals, which folding
 // leaves alone.

@@ -1,8 +1,10 @@
 package latchbolt
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
+	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -47,6 +49,13 @@ type selection struct {
 	text    string
 	perms   []PermissionID
 	holders map[GroupID]bool // groups that have Perm
+	among   []UserID         // ascending: nobody else can be picked; nil: anybody
+	run     *queryRun
+}
+
+// A queryRun is what one run of a query remembers from page to page.
+type queryRun struct {
+	many bool // there are too many candidates to look for them alone
 }
 
 // Users yields the users that a query picks. No transaction is open while the
@@ -57,8 +66,9 @@ func (e *Engine) Users(ctx context.Context, q UserQuery) iter.Seq2[*User, error]
 		q := q // each run begins where the caller said
 		// A user who is renamed between two pages can come up in both.
 		var seen map[UserID]struct{}
+		var run queryRun
 		for left := q.Limit; ; {
-			page, more, err := e.userPage(ctx, &q, left)
+			page, more, err := e.userPage(ctx, &q, &run, left)
 			if err != nil {
 				yield(nil, err)
 				return
@@ -89,7 +99,7 @@ func (e *Engine) Users(ctx context.Context, q UserQuery) iter.Seq2[*User, error]
 
 // userPage fetches what comes after q.After, and moves q.After on. It returns
 // early, with fewer or no users, when it looked at many.
-func (e *Engine) userPage(ctx context.Context, q *UserQuery, limit int) (page []*User, more bool, err error) {
+func (e *Engine) userPage(ctx context.Context, q *UserQuery, run *queryRun, limit int) (page []*User, more bool, err error) {
 	n := pageSize
 	if limit > 0 {
 		n = min(n, limit)
@@ -101,6 +111,7 @@ func (e *Engine) userPage(ctx context.Context, q *UserQuery, limit int) (page []
 		if err != nil {
 			return err
 		}
+		s.run = run
 		fetch := tx.usersByID
 		if q.Order == OrderByName {
 			if fetch, err = tx.byName(s); err != nil {
@@ -138,6 +149,9 @@ func (tx *ReadTx) selection(q *UserQuery) (*selection, error) {
 	return s, nil
 }
 
+// superusers reports whether only active superusers can be picked, of whom there is an index.
+func (s *selection) superusers() bool { return s.Superuser == Only && s.Active == Only }
+
 // picks reports whether a selection picks a user.
 func (tx *ReadTx) picks(s *selection, u *userRecord) (bool, error) {
 	if !s.Active.match(!u.Inactive) || !s.Staff.match(u.Staff) || !s.Superuser.match(u.Superuser) {
@@ -158,9 +172,25 @@ func (tx *ReadTx) picks(s *selection, u *userRecord) (bool, error) {
 	return tx.holds(s, u)
 }
 
+// containsFold reports whether one of some texts contains a folded text, whatever the case.
 func containsFold(text string, in ...string) bool {
+	var buf [128]byte
+	part := []byte(text)
 	for _, s := range in {
-		if s != "" && strings.Contains(foldName(s), text) {
+		if len(s) > len(buf) || !isASCII(s) {
+			if strings.Contains(foldName(s), text) {
+				return true
+			}
+			continue
+		}
+		if len(s) < len(text) {
+			continue
+		}
+		low := buf[:len(s)]
+		for i := range len(s) {
+			low[i] = lowerASCII(s[i])
+		}
+		if bytes.Contains(low, part) {
 			return true
 		}
 	}
@@ -232,6 +262,9 @@ func (tx *ReadTx) candidates(s *selection, after UserID, n int) ([]UserID, bool,
 	switch {
 	case s.Group != 0:
 		err = add(tx.members(s.Group, after, n))
+	case s.superusers():
+		keys, e := tx.keys(bucketSuperuser, nil, userKey(after+1), n)
+		err = add(idsOf(keys, 0), e)
 	case s.Perm != "":
 		err = tx.holderLists(s, after, n, add)
 	default:
@@ -302,15 +335,30 @@ func idsOf(keys [][]byte, from int) []UserID {
 
 type fetchUsers func(s *selection, n int) (page []*User, last *User, more bool, err error)
 
+// walkLimit is up to how many candidates the index of names is gone through for them; beyond that they are so many that
+// they turn up soon among all.
+const walkLimit = 8 * scanLimit
+
 // byName chooses how to go through users in the order of names: few candidates
-// are sorted, many are found in the index of names.
+// are sorted, more are picked out of the index of names by their identifiers, many are come upon there anyway.
 func (tx *ReadTx) byName(s *selection) (fetchUsers, error) {
-	if s.Group == 0 && s.Perm == "" {
+	if s.Group == 0 && s.Perm == "" && !s.superusers() || s.run.many {
 		return tx.usersByName, nil
 	}
-	ids, more, err := tx.candidates(s, 0, scanLimit)
-	if err != nil || more {
-		return tx.usersByName, err
+	lists := 1
+	if s.Group == 0 {
+		lists += len(s.holders) + len(s.perms)
+	}
+	ids, more, err := tx.candidates(s, 0, max(scanLimit, walkLimit/lists))
+	switch {
+	case err != nil:
+		return nil, err
+	case more:
+		s.run.many = true
+		return tx.usersByName, nil
+	case len(ids) > scanLimit:
+		s.among = ids
+		return tx.usersByName, nil
 	}
 	return func(s *selection, n int) ([]*User, *User, bool, error) { return tx.sortedUsers(s, ids, n) }, nil
 }
@@ -318,32 +366,57 @@ func (tx *ReadTx) byName(s *selection) (fetchUsers, error) {
 // sortedUsers picks from a few candidates in the order of names.
 func (tx *ReadTx) sortedUsers(s *selection, ids []UserID, n int) (page []*User, last *User, more bool, err error) {
 	last = s.After
+	after := ""
+	if last != nil {
+		after = tx.nameOrder(last.Username)
+	}
+	type named struct {
+		key string
+		id  UserID
+	}
+	var all []named
 	for _, id := range ids {
-		u, err := tx.user(id)
+		name, err := tx.username(id)
 		if err != nil {
 			return nil, last, false, err
 		}
-		if s.After != nil && tx.compareNames(&u.User, s.After) <= 0 {
-			continue
+		if key := tx.nameOrder(name); s.After == nil || key > after {
+			all = append(all, named{key, id})
 		}
+	}
+	slices.SortFunc(all, func(a, b named) int { return strings.Compare(a.key, b.key) })
+	for _, c := range all {
+		if len(page) == n {
+			return page, last, true, nil
+		}
+		u, err := tx.user(c.id)
+		if err != nil {
+			return nil, last, false, err
+		}
+		last = &u.User
 		if ok, err := tx.picks(s, u); err != nil {
 			return nil, last, false, err
 		} else if ok {
 			page = append(page, &u.User)
 		}
 	}
-	slices.SortFunc(page, tx.compareNames)
-	if len(page) > n {
-		page, more = page[:n], true
-	}
-	if len(page) > 0 {
-		last = page[len(page)-1]
-	}
-	return page, last, more, nil
+	return page, last, false, nil
 }
 
-func (tx *ReadTx) compareNames(a, b *User) int {
-	return strings.Compare(string(nameKey(tx.e.canonicalName(a.Username))), string(nameKey(tx.e.canonicalName(b.Username))))
+// nameOrder is what users are ordered by.
+func (tx *ReadTx) nameOrder(name string) string { return string(nameKey(tx.e.canonicalName(name))) }
+
+// username returns no more than the name of a user.
+func (tx *ReadTx) username(id UserID) (string, error) {
+	body, ok, err := tx.get(bucketUser, userKey(id))
+	if err != nil {
+		return "", err
+	}
+	if !ok {
+		return "", notFound("user", fmt.Sprint(id))
+	}
+	decodeUserHead(&body, new(userRecord))
+	return body.String(), nil
 }
 
 // usersByName returns the next n users in the order of names.
@@ -357,7 +430,7 @@ func (tx *ReadTx) usersByName(s *selection, n int) (page []*User, last *User, mo
 	if last != nil {
 		from = append(nameKey(tx.e.canonicalName(last.Username)), 0)
 	}
-	seen := 0
+	seen, passed := 0, 0
 	for en, err := range tx.scan(bucketUserName, prefix, from) {
 		if err != nil {
 			return nil, last, false, err
@@ -365,8 +438,19 @@ func (tx *ReadTx) usersByName(s *selection, n int) (page []*User, last *User, mo
 		if len(page) == n || seen == scanLimit {
 			return page, last, true, nil
 		}
+		id := UserID(en.body.Uint64())
+		if s.among != nil {
+			if _, in := slices.BinarySearch(s.among, id); !in {
+				if passed++; passed < 4*walkLimit { // it costs a tenth of looking at a user
+					continue
+				}
+			}
+		}
+		if passed == 4*walkLimit {
+			seen = scanLimit - 1 // it is enough for one transaction
+		}
 		seen++
-		u, err := tx.user(UserID(en.body.Uint64()))
+		u, err := tx.user(id)
 		if err != nil {
 			return nil, last, false, err
 		}

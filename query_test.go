@@ -2,6 +2,7 @@ package latchbolt_test
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -368,6 +369,82 @@ func TestUserQueryTakesPermissionsWithDots(t *testing.T) {
 	for perm, want := range map[latchbolt.Perm]int{"wiki.publish.all": 1, "wiki.publish": 0, "wiki.publish.al": 0, "publish.all": 0, "all": 0} {
 		if got := collect(t, eng, latchbolt.UserQuery{Perm: perm}); len(got) != want {
 			t.Errorf("%s: got %q, want %d", perm, usernames(got), want)
+		}
+	}
+}
+
+// TestByNameWhateverTheNumber asks in the order of names for few, for some and for nearly all of many users, each of which
+// goes another way, page by page and at once, and compares with what a loop over all of them picks.
+func TestByNameWhateverTheNumber(t *testing.T) {
+	const n = 19_000
+	ctx := t.Context()
+	eng := open(t, nil)
+	every := map[string]int{"few": 97, "some": 5, "all": 1}
+	names := make(map[string][]string) // that are to come
+	must(t, "loading", eng.Load(ctx, latchbolt.LoadOptions{}, func(l *latchbolt.Loader) error {
+		groups := make(map[string]latchbolt.GroupID)
+		for name := range every {
+			g := latchbolt.Group{Name: name}
+			if err := errors.Join(l.InsertGroup(&g), l.Define(latchbolt.Permission{App: "app", Codename: name})); err != nil {
+				return err
+			}
+			if err := l.Grant(g.ID, latchbolt.Perm("app."+name)); err != nil {
+				return err
+			}
+			groups[name] = g.ID
+		}
+		for i := range n {
+			u := latchbolt.User{Username: fmt.Sprintf("User%05d", i*7919%n), Superuser: i%1000 == 1, Inactive: i%2000 == 1}
+			for name, k := range every {
+				switch {
+				case u.Superuser && !u.Inactive, i%k == 0:
+					names[name] = append(names[name], u.Username)
+				}
+				if i%k == 0 && i%2 == 0 {
+					u.Groups = append(u.Groups, groups[name])
+				}
+			}
+			if u.Superuser && !u.Inactive {
+				names["root"] = append(names["root"], u.Username)
+			}
+			if err := l.InsertUser(&u, latchbolt.PasswordHash{}); err != nil {
+				return err
+			}
+			for name, k := range every {
+				if i%k == 0 && i%2 == 1 {
+					if err := l.Grant(u.ID, latchbolt.Perm("app."+name)); err != nil {
+						return err
+					}
+				}
+			}
+		}
+		return nil
+	}))
+	for name, want := range names {
+		slices.Sort(want)
+		q := latchbolt.UserQuery{Perm: latchbolt.Perm("app." + name), Order: latchbolt.OrderByName}
+		if name == "root" {
+			q.Perm, q.Superuser, q.Active = "", latchbolt.Only, latchbolt.Only
+		}
+		var got, paged []string
+		for u, err := range eng.Users(ctx, q) {
+			must(t, "looking", err)
+			got = append(got, u.Username)
+		}
+		q.Limit = 50
+		for before := -1; len(paged) > before && len(paged) < 500; {
+			before = len(paged)
+			for u, err := range eng.Users(ctx, q) {
+				must(t, "looking", err)
+				paged = append(paged, u.Username)
+				q.After = u
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %d users, want %d, or another order", name, len(got), len(want))
+		}
+		if len(paged) < min(500, len(want)) || !slices.Equal(paged, want[:len(paged)]) {
+			t.Errorf("%s: other users page by page: %d", name, len(paged))
 		}
 	}
 }
