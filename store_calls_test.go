@@ -110,6 +110,13 @@ func (t *callTx) DeletePrefix(b kv.Bucket, prefix []byte) error {
 	return t.tx.DeletePrefix(b, prefix)
 }
 
+func (t *callTx) DeleteSome(b kv.Bucket, prefix []byte, n int) (bool, error) {
+	if err := t.s.fails(t.ctx); err != nil {
+		return false, err
+	}
+	return t.tx.DeleteSome(b, prefix, n)
+}
+
 // A callWorld is what the calls below are made on.
 type callWorld struct {
 	clock              *testClock
