@@ -410,7 +410,7 @@ func (l *lane) failingLoad(taken *user) {
 			return errors.Join(ld.InsertUser(&fresh, latchbolt.PasswordHash{}), ld.InsertUser(&again, latchbolt.PasswordHash{}))
 		})
 		if !errors.Is(err, latchbolt.ErrExists) {
-			return fmt.Errorf("Load gives %w", err)
+			return fmt.Errorf("a failing Load gives %w", err)
 		}
 		return nil
 	})
@@ -425,7 +425,7 @@ func (l *lane) failing() {
 			return errors.Join(tx.InsertUser(&stored, latchbolt.PasswordHash{}), errWanted)
 		})
 		if !errors.Is(err, errWanted) {
-			return fmt.Errorf("Update gives %w", err)
+			return fmt.Errorf("a failing Update gives %w", err)
 		}
 		return nil
 	})
