@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/latchbolt-go/latchbolt"
+	"github.com/latchbolt-go/latchbolt/internal/canary"
 	"github.com/latchbolt-go/latchbolt/internal/kv"
 )
 
@@ -54,6 +54,9 @@ func closeAtEnd(t testing.TB, eng *latchbolt.Engine) {
 		if err := eng.Close(); err != nil {
 			t.Errorf("closing: %v", err)
 		}
+		if eng.Path() != "" {
+			canary.Files(t, filepath.Dir(eng.Path()))
+		}
 	})
 }
 
@@ -76,7 +79,7 @@ func forTests(cfg *latchbolt.Config) *latchbolt.Config {
 		c.Hashers = []latchbolt.Hasher{latchbolt.PBKDF2SHA256{Iterations: 1}}
 	}
 	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
+		c.Logger = canary.Logger()
 	}
 	return &c
 }

@@ -361,10 +361,12 @@ func (m *model) run(seed uint64, steps int) {
 	}
 }
 
+// TestModel does LATCHBOLT_MODEL random operations, in several files.
 func TestModel(t *testing.T) {
-	runs, steps := 6, 2500
-	if longTests {
-		runs, steps = 200, 5000
+	runs, steps := 5, 1200
+	if size := sizeFrom("LATCHBOLT_MODEL", 60_000, 1_000_000); size > 0 {
+		steps = 3000
+		runs = max(size/steps, 2)
 	}
 	seed := *modelSeed
 	if seed != 0 {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,6 +18,7 @@ import (
 	"github.com/latchbolt-go/latchbolt"
 	"github.com/latchbolt-go/latchbolt/authhttp"
 	"github.com/latchbolt-go/latchbolt/authtest"
+	"github.com/latchbolt-go/latchbolt/internal/canary"
 )
 
 const (
@@ -65,12 +67,13 @@ func newSite(t testing.TB, auth *authhttp.Auth, cfg *latchbolt.Config) *site {
 		if cfg != nil {
 			c = *cfg
 		}
-		c.Logger = slog.New(slog.NewTextHandler(s.log, nil))
+		c.Logger = s.logger()
 		s.eng = authtest.New(t, &c)
+		t.Cleanup(func() { canary.Files(t, filepath.Dir(s.eng.Path())) })
 	}
 	auth.Engine = s.eng
 	if auth.Logger == nil {
-		auth.Logger = slog.New(slog.NewTextHandler(s.log, nil))
+		auth.Logger = s.logger()
 	}
 	if err := auth.Check(); err != nil {
 		t.Fatal(err)
@@ -88,6 +91,14 @@ func newSite(t testing.TB, auth *authhttp.Auth, cfg *latchbolt.Config) *site {
 	s.mux.Handle("/private", auth.RequireLogin(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "private") })))
 	s.h = auth.Handler(s.mux)
 	return s
+}
+
+// logger writes into the site's log, and all there is into the one in which secrets are looked for.
+func (s *site) logger() *slog.Logger {
+	if canary.On() {
+		return slog.New(slog.NewTextHandler(io.MultiWriter(s.log, canary.LogWriter()), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	return slog.New(slog.NewTextHandler(s.log, nil))
 }
 
 func (s *site) page(pattern string, fn http.HandlerFunc) { s.mux.Handle(pattern, fn) }

@@ -1,7 +1,6 @@
 package console_test
 
 import (
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"github.com/latchbolt-go/latchbolt/authhttp"
 	"github.com/latchbolt-go/latchbolt/authtest"
 	"github.com/latchbolt-go/latchbolt/console"
+	"github.com/latchbolt-go/latchbolt/internal/canary"
 )
 
 // The trail can be filtered by the program's own actions, and by single ones of the engine, but by nothing else.
@@ -22,8 +22,8 @@ func TestFilterByAction(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	auth := &authhttp.Auth{Engine: eng, Insecure: true, Logger: slog.New(slog.DiscardHandler)}
-	h := auth.Handler((&console.Console{Auth: auth, Actions: []string{"post.", "post.delete"}, Logger: slog.New(slog.DiscardHandler)}).Handler())
+	auth := &authhttp.Auth{Engine: eng, Insecure: true, Logger: canary.Logger()}
+	h := auth.Handler((&console.Console{Auth: auth, Actions: []string{"post.", "post.delete"}, Logger: canary.Logger()}).Handler())
 	token := authtest.Login(t, eng, boss).Token.Reveal()
 	get := func(action string) (int, string) {
 		req := httptest.NewRequest(http.MethodGet, "/admin/audit/?action="+action, nil)

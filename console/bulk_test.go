@@ -3,7 +3,6 @@ package console_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -14,12 +13,13 @@ import (
 	"github.com/latchbolt-go/latchbolt/authhttp"
 	"github.com/latchbolt-go/latchbolt/authtest"
 	"github.com/latchbolt-go/latchbolt/console"
+	"github.com/latchbolt-go/latchbolt/internal/canary"
 )
 
 // Who acted on many users is told what was done, also if the rest of it could not be.
 func TestBulkBrokenOff(t *testing.T) {
 	var stop func()
-	eng := authtest.New(t, &latchbolt.Config{Logger: slog.New(slog.DiscardHandler), Events: latchbolt.Events{Changed: func(latchbolt.Change) {
+	eng := authtest.New(t, &latchbolt.Config{Logger: canary.Logger(), Events: latchbolt.Events{Changed: func(latchbolt.Change) {
 		if stop != nil {
 			stop()
 		}
@@ -34,8 +34,8 @@ func TestBulkBrokenOff(t *testing.T) {
 		form.Add("user", fmt.Sprint(uint64(u.ID)))
 	}
 	session := authtest.Login(t, eng, boss)
-	auth := &authhttp.Auth{Engine: eng, Logger: slog.New(slog.DiscardHandler)}
-	h := auth.Handler((&console.Console{Auth: auth, Logger: slog.New(slog.DiscardHandler)}).Handler())
+	auth := &authhttp.Auth{Engine: eng, Logger: canary.Logger()}
+	h := auth.Handler((&console.Console{Auth: auth, Logger: canary.Logger()}).Handler())
 	ctx, cancel := context.WithCancel(t.Context())
 	stop = cancel
 	r := httptest.NewRequestWithContext(ctx, "POST", "https://console.test/admin/users/bulk/", strings.NewReader(form.Encode()))

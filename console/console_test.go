@@ -4,10 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +17,7 @@ import (
 	"github.com/latchbolt-go/latchbolt/authhttp"
 	"github.com/latchbolt-go/latchbolt/authtest"
 	"github.com/latchbolt-go/latchbolt/console"
+	"github.com/latchbolt-go/latchbolt/internal/canary"
 )
 
 const canaryHash = "pbkdf2_sha256$1$CANARYSALT$CANARYDIGESTCANARYDIGESTCANARYDIGESTCANARYE="
@@ -51,7 +52,8 @@ func newWorld(t testing.TB) *world { return newWorldAt(t, "/admin/") }
 func newWorldAt(t testing.TB, prefix string) *world {
 	w := &world{t: t, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), cookies: make(map[latchbolt.UserID]string)}
 	ctx := t.Context()
-	w.eng = authtest.New(t, &latchbolt.Config{Clock: func() time.Time { return w.now }, Logger: slog.New(slog.DiscardHandler)})
+	w.eng = authtest.New(t, &latchbolt.Config{Clock: func() time.Time { return w.now }, Logger: canary.Logger()})
+	t.Cleanup(func() { canary.Files(t, filepath.Dir(w.eng.Path())) })
 	must(t, "defining", w.eng.DefineAdmin(ctx))
 	for p, err := range w.eng.Permissions(ctx) {
 		must(t, "permissions", err)
@@ -79,14 +81,14 @@ func newWorldAt(t testing.TB, prefix string) *world {
 	must(t, "granting", w.eng.Grant(ctx, objects, "blog.change_post", "blog.post:1"))
 	must(t, "granting", w.eng.Grant(ctx, w.other.ID, "blog.view_post", "blog.post:2"))
 	must(t, "entering", w.eng.AddToGroup(ctx, w.other.ID, w.plain))
-	auth := &authhttp.Auth{Engine: w.eng, BaseURL: "https://console.test", Logger: slog.New(slog.DiscardHandler),
+	auth := &authhttp.Auth{Engine: w.eng, BaseURL: "https://console.test", Logger: canary.Logger(),
 		SendReset: func(_ context.Context, m authhttp.ResetMail) error {
 			w.mailed = append(w.mailed, m)
 			return w.fails
 		}}
 	mux := http.NewServeMux()
 	mux.Handle("/accounts/", auth.Accounts())
-	mux.Handle(prefix, (&console.Console{Auth: auth, Prefix: prefix, Logger: slog.New(slog.DiscardHandler)}).Handler())
+	mux.Handle(prefix, (&console.Console{Auth: auth, Prefix: prefix, Logger: canary.Logger()}).Handler())
 	w.h = auth.Handler(mux)
 	for _, u := range []*latchbolt.User{w.boss, w.chief, w.other, w.aide, w.staff, w.nothing, w.common} {
 		w.signIn(u)

@@ -15,13 +15,14 @@ import (
 	"github.com/latchbolt-go/latchbolt/authhttp"
 	"github.com/latchbolt-go/latchbolt/authtest"
 	"github.com/latchbolt-go/latchbolt/console"
+	"github.com/latchbolt-go/latchbolt/internal/canary"
 )
 
 // A mailer that panics, with the link in what it says, is one that fails; and it gets a context that ends.
 func TestMailerPanics(t *testing.T) {
 	var log strings.Builder
 	logger := slog.New(slog.NewTextHandler(&log, nil))
-	eng := authtest.New(t, &latchbolt.Config{Logger: slog.New(slog.DiscardHandler)})
+	eng := authtest.New(t, &latchbolt.Config{Logger: canary.Logger()})
 	must(t, "defining", eng.DefineAdmin(t.Context()))
 	boss, ada := authtest.Superuser(t, eng, "boss"), authtest.User(t, eng, "ada")
 	must(t, "address", eng.UpdateUser(t.Context(), ada.ID, func(u *latchbolt.User) error { u.Email = "ada@example.org"; return nil }))

@@ -1,0 +1,14 @@
+package console_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/latchbolt-go/latchbolt/authtest"
+	"github.com/latchbolt-go/latchbolt/internal/canary"
+)
+
+// TestMain looks for secrets in the logs and files of all tests if LATCHBOLT_CANARY names a folder for the logs.
+func TestMain(m *testing.M) {
+	os.Exit(canary.Run(m, authtest.Password))
+}
