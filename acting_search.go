@@ -443,9 +443,8 @@ func (s *searching) fewByName(from []byte) (_ iter.Seq2[indexed, error], few boo
 	if b, prefix := s.narrow(); s.Group == 0 && s.Perm != "" {
 		ids, more, err = tx.candidates(s.sel, 0, scanLimit)
 	} else if b != bucketUser {
-		var keys [][]byte
-		keys, err = tx.keys(b, prefix, nil, scanLimit)
-		ids, more = idsOf(keys, len(prefix)), len(keys) == scanLimit
+		ids, err = tx.idsAt(b, prefix, nil, len(prefix), scanLimit)
+		more = len(ids) == scanLimit
 	}
 	if err != nil || more {
 		return nil, false, err

@@ -290,12 +290,7 @@ func (e *Engine) Members(ctx context.Context, g GroupID) iter.Seq2[UserID, error
 
 // members returns at most n members of a group that come after a user.
 func (tx *ReadTx) members(g GroupID, after UserID, n int) ([]UserID, error) {
-	keys, err := tx.keys(bucketMember, groupKey(g), memberKey(g, after+1), n)
-	ids := make([]UserID, len(keys))
-	for i, k := range keys {
-		ids[i] = keyUser(k[8:])
-	}
-	return ids, err
+	return tx.idsAt(bucketMember, groupKey(g), memberKey(g, after+1), 8, n)
 }
 
 // RenameGroup gives a group another name.

@@ -8,6 +8,8 @@ import (
 	"iter"
 	"slices"
 	"strings"
+
+	"github.com/latchbolt-go/latchbolt/internal/kv"
 )
 
 // An Order is the order in which a [UserQuery] yields users.
@@ -50,12 +52,14 @@ type selection struct {
 	perms   []PermissionID
 	holders map[GroupID]bool // groups that have Perm
 	among   []UserID         // ascending: nobody else can be picked; nil: anybody
+	look    int              // at how many users in the order of names
 	run     *queryRun
 }
 
 // A queryRun is what one run of a query remembers from page to page.
 type queryRun struct {
-	many bool // there are too many candidates to look for them alone
+	tried bool // some of all users were looked at
+	many  bool // there are too many candidates to look for them alone
 }
 
 // Users yields the users that a query picks. No transaction is open while the
@@ -126,7 +130,7 @@ func (e *Engine) userPage(ctx context.Context, q *UserQuery, run *queryRun, limi
 }
 
 func (tx *ReadTx) selection(q *UserQuery) (*selection, error) {
-	s := &selection{UserQuery: q, text: foldName(q.Text)}
+	s := &selection{UserQuery: q, text: foldName(q.Text), look: scanLimit}
 	if q.Perm == "" {
 		return s, nil
 	}
@@ -263,13 +267,11 @@ func (tx *ReadTx) candidates(s *selection, after UserID, n int) ([]UserID, bool,
 	case s.Group != 0:
 		err = add(tx.members(s.Group, after, n))
 	case s.superusers():
-		keys, e := tx.keys(bucketSuperuser, nil, userKey(after+1), n)
-		err = add(idsOf(keys, 0), e)
+		err = add(tx.idsAt(bucketSuperuser, nil, userKey(after+1), 0, n))
 	case s.Perm != "":
 		err = tx.holderLists(s, after, n, add)
 	default:
-		keys, e := tx.keys(bucketUser, nil, userKey(after+1), n)
-		err = add(idsOf(keys, 0), e)
+		err = add(tx.idsAt(bucketUser, nil, userKey(after+1), 0, n))
 	}
 	if err != nil {
 		return nil, false, err
@@ -321,16 +323,24 @@ func (tx *ReadTx) holderLists(s *selection, after UserID, n int, add func([]User
 	if s.NoSuperusers {
 		return nil
 	}
-	keys, err := tx.keys(bucketSuperuser, nil, userKey(after+1), n)
-	return add(idsOf(keys, 0), err)
+	return add(tx.idsAt(bucketSuperuser, nil, userKey(after+1), 0, n))
 }
 
-func idsOf(keys [][]byte, from int) []UserID {
-	ids := make([]UserID, len(keys))
-	for i, k := range keys {
-		ids[i] = keyUser(k[from:])
+// idsAt returns the users whose identifiers stand at a place of at most n keys under a prefix, from a key on.
+func (tx *ReadTx) idsAt(b kv.Bucket, prefix, from []byte, at, n int) ([]UserID, error) {
+	var ids []UserID
+	for p, err := range tx.r.Scan(b, prefix, from) {
+		if err != nil {
+			return nil, fromStore(err)
+		}
+		if len(p.Key) < at+8 {
+			return nil, corrupt(fmt.Sprintf("%s %x", b, p.Key), nil)
+		}
+		if ids = append(ids, keyUser(p.Key[at:])); len(ids) == n {
+			break
+		}
 	}
-	return ids
+	return ids, nil
 }
 
 type fetchUsers func(s *selection, n int) (page []*User, last *User, more bool, err error)
@@ -340,7 +350,8 @@ type fetchUsers func(s *selection, n int) (page []*User, last *User, more bool, 
 const walkLimit = 8 * scanLimit
 
 // byName chooses how to go through users in the order of names: few candidates
-// are sorted, more are picked out of the index of names by their identifiers, many are come upon there anyway.
+// are sorted, more are picked out of the index of names by their identifiers, many are come upon there anyway, which
+// is found out by trying.
 func (tx *ReadTx) byName(s *selection) (fetchUsers, error) {
 	if s.Group == 0 && s.Perm == "" && !s.superusers() || s.run.many {
 		return tx.usersByName, nil
@@ -349,16 +360,21 @@ func (tx *ReadTx) byName(s *selection) (fetchUsers, error) {
 	if s.Group == 0 {
 		lists += len(s.holders) + len(s.perms)
 	}
-	ids, more, err := tx.candidates(s, 0, max(scanLimit, walkLimit/lists))
-	switch {
-	case err != nil:
+	ids, more, err := tx.candidates(s, 0, scanLimit)
+	if err != nil {
 		return nil, err
-	case more:
-		s.run.many = true
+	}
+	if more && !s.run.tried {
+		s.run.tried = true
+		s.look = pageSize
 		return tx.usersByName, nil
-	case len(ids) > scanLimit:
-		s.among = ids
-		return tx.usersByName, nil
+	}
+	if more || len(ids) > scanLimit {
+		ids, more, err = tx.candidates(s, 0, max(scanLimit, walkLimit/lists))
+		if s.run.many = more; !more {
+			s.among = ids
+		}
+		return tx.usersByName, err
 	}
 	return func(s *selection, n int) ([]*User, *User, bool, error) { return tx.sortedUsers(s, ids, n) }, nil
 }
@@ -435,7 +451,7 @@ func (tx *ReadTx) usersByName(s *selection, n int) (page []*User, last *User, mo
 		if err != nil {
 			return nil, last, false, err
 		}
-		if len(page) == n || seen == scanLimit {
+		if len(page) == n || seen == s.look {
 			return page, last, true, nil
 		}
 		id := UserID(en.body.Uint64())
@@ -447,7 +463,7 @@ func (tx *ReadTx) usersByName(s *selection, n int) (page []*User, last *User, mo
 			}
 		}
 		if passed == 4*walkLimit {
-			seen = scanLimit - 1 // it is enough for one transaction
+			seen = s.look - 1 // it is enough for one transaction
 		}
 		seen++
 		u, err := tx.user(id)
