@@ -84,7 +84,7 @@ func (tx *Tx) storeSession(sel selector, s *sessionRecord, values []byte) error 
 }
 
 // mergeEvery is how many new sessions are filed before they are merged.
-const mergeEvery = 256
+const mergeEvery = 128
 
 // countNew sees to it that new sessions are merged before they become many.
 func (e *Engine) countNew() {
