@@ -53,6 +53,9 @@ var buckets = []kv.Bucket{
 	bucketSessionKey, bucketToken, bucketTokenUser, bucketThrottle, bucketAudit, bucketHashCost,
 }
 
+// appended are the buckets whose keys begin with a time, or with one that is nearly always as far from now.
+var appended = []kv.Bucket{bucketSession, bucketValues, bucketToken, bucketAudit}
+
 // Keys of bucketMeta.
 var (
 	keyFormat = []byte("format") // version, instance, secret, settings

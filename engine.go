@@ -72,6 +72,7 @@ func Open(path string, cfg *Config) (*Engine, error) {
 	e := &Engine{cfg: *c, path: path, log: c.Logger}
 	opts := &boltkv.Options{
 		Buckets:     buckets,
+		Appended:    appended,
 		LockTimeout: c.LockTimeout,
 		MaxSize:     c.MaxFileSize,
 		Check:       checkFormat,

@@ -139,7 +139,7 @@ func (tx *Tx) storeSession(sel selector, s *sessionRecord, values []byte) error 
 }
 
 // mergeEvery is how many new sessions are filed before they are merged.
-const mergeEvery = 256
+const mergeEvery = 128
 
 // countNew counts more sessions that are filed as new, and sees to it that they are merged before they become many.
 func (e *Engine) countNew(more int) {

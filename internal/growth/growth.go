@@ -206,6 +206,9 @@ func (p *Population) verifier(i int) (v [32]byte) {
 	return v
 }
 
+// Sessions is how many sessions there are.
+func (p *Population) Sessions() int { return p.size.Sessions }
+
 // User is who session i, from 0, is of.
 func (p *Population) User(i int) latchbolt.UserID {
 	return p.userID(int(p.random(i, 5) % uint64(p.size.Users)))

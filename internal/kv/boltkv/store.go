@@ -27,6 +27,7 @@ import (
 	"iter"
 	"os"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,6 +43,9 @@ type Options struct {
 	// Buckets are all there are. Create makes them; Open fails with
 	// [kv.ErrCorrupt] if one is missing.
 	Buckets []kv.Bucket
+	// Appended are those of Buckets in which a new key mostly comes right behind the one before, such as one that begins
+	// with a time. Their pages are filled, where others are left half empty for what may come in between.
+	Appended []kv.Bucket
 	// LockTimeout is how long Open waits for another process to let go of the
 	// file. Zero means a second; however short, it tries once.
 	LockTimeout time.Duration
@@ -67,6 +71,7 @@ type Store struct {
 	opt     Options
 	names   [][]byte          // bucket names, in the order of opt.Buckets
 	index   map[kv.Bucket]int // into names
+	append  []bool            // by number of the bucket: it is one of opt.Appended
 	mark    nested.Mark
 	failed  atomic.Pointer[failure]
 	commits atomic.Uint64
@@ -131,6 +136,7 @@ func newStore(path string, o *Options) (*Store, error) {
 		}
 		s.index[b] = i
 		s.names = append(s.names, []byte(b))
+		s.append = append(s.append, slices.Contains(s.opt.Appended, b))
 	}
 	return s, nil
 }

@@ -360,6 +360,9 @@ func (t *txn) apply() (err error) {
 		if err != nil {
 			return err
 		}
+		if t.s.append[o.bucket] {
+			b.FillPercent = 1
+		}
 		if err := o.apply(b); err != nil {
 			return t.s.corrupt("bucket %q: %v", t.s.names[o.bucket], err)
 		}
