@@ -51,6 +51,7 @@ type queue struct {
 	held    bool       // somebody has the baton
 	closed  bool
 	waiting []*waiter
+	spare   []*waiter // for the next callers
 }
 
 // A waiter is one caller in the queue. It is sent the baton with the group it may join, or
@@ -63,15 +64,6 @@ type waiter struct {
 	ran  bool              // lent was run, and this came of it:
 	rev  kv.Rev
 	err  error
-}
-
-// waiters are kept for the next callers.
-var waiters = sync.Pool{New: func() any { return &waiter{turn: make(chan *group, 1)} }}
-
-// free gives a waiter back that nobody will send anything to.
-func (w *waiter) free() {
-	*w = waiter{turn: w.turn}
-	waiters.Put(w)
 }
 
 // answer tells the caller what came of its function in g.
@@ -96,10 +88,25 @@ func (q *queue) stand(ctx context.Context, lent func(kv.Tx) error) (*waiter, err
 		q.held = true
 		return nil, nil
 	}
-	w := waiters.Get().(*waiter)
+	var w *waiter
+	if n := len(q.spare); n > 0 {
+		w, q.spare = q.spare[n-1], q.spare[:n-1]
+	} else {
+		w = &waiter{turn: make(chan *group, 1)}
+	}
 	w.ctx, w.lent = ctx, lent
 	q.waiting = append(q.waiting, w)
 	return w, nil
+}
+
+// free takes a waiter back that nobody will send anything to.
+func (q *queue) free(w *waiter) {
+	*w = waiter{turn: w.turn}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.spare) < groupCallers {
+		q.spare = append(q.spare, w)
+	}
 }
 
 // wait waits for what is sent to w, or until the caller's context is done while w still stands in
@@ -136,7 +143,7 @@ func (q *queue) take(ctx context.Context, s *Store) (*group, error) {
 	if w == nil {
 		return nil, err
 	}
-	defer w.free()
+	defer q.free(w)
 	return q.wait(w, s)
 }
 
@@ -224,7 +231,7 @@ func (s *Store) update(ctx context.Context, fn, lent func(kv.Tx) error) (kv.Rev,
 	if w != nil {
 		g, err = s.queue.wait(w, s)
 		ran, rev, ranErr := w.ran, w.rev, w.err
-		w.free()
+		s.queue.free(w)
 		if err != nil {
 			return 0, err
 		}
@@ -355,6 +362,9 @@ func (s *Store) pass(g *group) {
 	s.queue.release()
 }
 
+// yields bounds how often the last of a group steps aside, where nothing else does.
+const yields = 1000
+
 // gather runs what others lend and reports whether the caller still has the baton
 // when there is no more; otherwise somebody who runs its function itself has it.
 //
@@ -363,16 +373,16 @@ func (s *Store) pass(g *group) {
 // who comes in time shares the sync. A lone caller never steps aside.
 func (s *Store) gather(g *group) bool {
 	var since time.Time
-	for !g.full() {
+	for i := 0; !g.full(); {
 		w := s.queue.next()
 		switch {
-		case w == nil && g.callers >= s.callersNow:
+		case w == nil && (g.callers >= s.callersNow || i >= yields):
 			return true
-		case w == nil && since.IsZero():
-			since = time.Now()
+		case w == nil && i == 0:
+			i, since = 1, time.Now()
 			runtime.Gosched()
 		case w == nil:
-			if time.Since(since) > s.commitTook {
+			if i++; time.Since(since) > s.commitTook {
 				return true
 			}
 			runtime.Gosched()
