@@ -2,11 +2,9 @@ package latchbolt_test
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"net/netip"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -15,7 +13,6 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
-	"golang.org/x/crypto/argon2"
 
 	"github.com/latchbolt-go/latchbolt"
 )
@@ -182,82 +179,6 @@ func rawDB(b *testing.B, n int) *bbolt.DB {
 		return nil
 	}))
 	return db
-}
-
-// BenchmarkAuthenticate checks a password with the default hasher. The limit is the raw hash.
-func BenchmarkAuthenticate(b *testing.B) {
-	eng := open(b, &latchbolt.Config{Hashers: latchbolt.DefaultHashers(), Throttle: latchbolt.ThrottleConfig{Free: -1, SourceFree: -1}})
-	addUser(b, eng, "ada")
-	ctx := context.Background()
-	limit := func() {
-		copy(sink[:], argon2.IDKey([]byte(goodPassword), []byte("sixteen bytes ok"), 2, 19456, 1, 32))
-	}
-	for _, c := range []struct {
-		name, user, password string
-		ok                   bool
-	}{
-		{"right", "ada", goodPassword, true},
-		{"wrong", "ada", "not the password at all", false},
-		{"unknown user", "bob", goodPassword, false},
-	} {
-		b.Run(c.name, func(b *testing.B) {
-			beside(b, 1, limit, func() {
-				if _, err := eng.Authenticate(ctx, latchbolt.Password{Username: c.user, Password: c.password}); (err == nil) != c.ok {
-					b.Fatal(err)
-				}
-			})
-		})
-	}
-}
-
-// BenchmarkLogin begins sessions. The limit is bbolt's Update with as many puts of the same sizes: alone,
-// and from 64 goroutines at once.
-func BenchmarkLogin(b *testing.B) {
-	ctx := context.Background()
-	opts := latchbolt.LoginOptions{Client: latchbolt.Client{Addr: netip.MustParseAddr("192.0.2.7"), Agent: "Mozilla/5.0 (X11; Linux x86_64)"}}
-	setup := func(b *testing.B) (limit, own func(i int)) {
-		eng := open(b, &latchbolt.Config{SessionLimit: -1})
-		var ids []latchbolt.Identity
-		for i := range 64 {
-			u := &latchbolt.User{Username: fmt.Sprintf("user%d", i)}
-			check(b, eng.InsertUser(ctx, u, latchbolt.PasswordHash{}))
-			id, err := eng.Identity(ctx, u.ID)
-			check(b, err)
-			ids = append(ids, id)
-		}
-		db := rawDB(b, 64)
-		var n atomic.Uint64
-		own = func(i int) {
-			_, err := eng.Login(ctx, ids[i%len(ids)], opts)
-			check(b, err)
-		}
-		limit = func(int) {
-			check(b, db.Update(func(tx *bbolt.Tx) error {
-				// session, its place among the user's, audit trail
-				for _, put := range []struct {
-					bucket     string
-					key, value int
-				}{{"a", 16, 170}, {"c", 24, 13}, {"e", 8, 60}} {
-					key := make([]byte, put.key)
-					binary.BigEndian.PutUint64(key, 1<<40+n.Add(1))
-					rand.Read(key[8:])
-					if err := tx.Bucket([]byte(put.bucket)).Put(key, make([]byte, put.value)); err != nil {
-						return err
-					}
-				}
-				return nil
-			}))
-		}
-		return limit, own
-	}
-	b.Run("alone", func(b *testing.B) {
-		limit, own := setup(b)
-		beside(b, 10, func() { limit(0) }, func() { own(0) })
-	})
-	b.Run("64 at once", func(b *testing.B) {
-		limit, own := setup(b)
-		beside(b, 1, func() { inParallel(64, 3200, limit) }, func() { inParallel(64, 3200, own) })
-	})
 }
 
 // BenchmarkImport stores 1000 users with hash, address and two groups in one

@@ -72,6 +72,7 @@ func (tx *Tx) InsertSession(key string, b BroughtSession) error {
 		return err
 	}
 	if s.user != 0 {
+		tx.e.held.add(s.user)
 		if err := tx.mark(bucketSessionUser, sessionUserKey(fresh.sel, s.user)); err != nil {
 			return err
 		}

@@ -190,7 +190,10 @@ const sessionUserSelectorFrom = 4 + 8
 // sessionNewKey files a new session under its user, until it is merged.
 func sessionNewKey(s selector, u UserID) []byte { return append(userKey(u), s[:]...) }
 
-const sessionNewSelectorFrom = 8
+const (
+	sessionNewSelectorFrom = 8
+	sessionNewLen          = sessionNewSelectorFrom + 16
+)
 
 func tokenUserPrefix(u UserID, purpose string) []byte {
 	return appendCounted(userKey(u), purpose)

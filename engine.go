@@ -29,6 +29,7 @@ type Engine struct {
 	epoch         atomic.Uint32
 	lastAudit     atomic.Int64 // time of the newest entry of the audit trail
 	newSessions   atomic.Int64 // filed and not merged yet, about
+	held          heldCount
 	clock         *clock
 	cache         *cache
 	denied        denials
@@ -427,6 +428,9 @@ func (u *updating) unfence() {
 func (e *Engine) finish(fx *effects, fenced bool, rev kv.Rev, err error) error {
 	if fenced {
 		e.cache.settle(fx, rev, err)
+		if err != nil {
+			e.held.forgetAll()
+		}
 	}
 	if err != nil {
 		if isUnknown(err) {

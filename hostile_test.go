@@ -1,6 +1,7 @@
 package latchbolt_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -39,12 +40,12 @@ func hostileSize(everyday, ci, full int) int {
 }
 
 // quantile is the part q of some durations, sorted.
-func quantile(d []time.Duration, q float64) time.Duration {
-	if len(d) == 0 {
-		return 0
+func quantile[T cmp.Ordered](v []T, q float64) (zero T) {
+	if len(v) == 0 {
+		return zero
 	}
-	slices.Sort(d)
-	return d[min(int(float64(len(d))*q), len(d)-1)]
+	slices.Sort(v)
+	return v[min(int(float64(len(v))*q), len(v)-1)]
 }
 
 // memoryPeak returns the most memory that the process had resident since the last call of resetPeak, and false where the system does not tell.

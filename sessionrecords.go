@@ -6,7 +6,9 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/latchbolt-go/latchbolt/internal/record"
@@ -116,6 +118,7 @@ func (tx *Tx) putNew(n *newSession, values []byte) error {
 		return nil
 	}
 	tx.fx.newSessions++
+	tx.e.held.add(n.user)
 	return tx.putErr(bucketSessionNew, tx.w.Put(bucketSessionNew, n.key, n.login))
 }
 
@@ -152,7 +155,7 @@ func (e *Engine) countNew(more int) {
 // into the index by day and user, logins to the last login of their user.
 func (tx *Tx) mergeNew(prefix []byte) error {
 	logins := make(map[UserID]time.Time)
-	var keys [][]byte
+	var keys []byte // one behind the other
 	for en, err := range tx.scan(bucketSessionNew, prefix, nil) {
 		if err != nil {
 			return err
@@ -161,17 +164,20 @@ func (tx *Tx) mergeNew(prefix []byte) error {
 		if err := en.body.Done(); err != nil {
 			return fromRecord(bucketSessionNew, en.key, err)
 		}
-		keys = append(keys, append([]byte(nil), en.key...))
+		if len(en.key) != sessionNewLen {
+			return corrupt(fmt.Sprintf("%s %x has a key of another length", bucketSessionNew, en.key), nil)
+		}
+		keys = append(keys, en.key...)
 		if id := keyUser(en.key); at.After(logins[id]) {
 			logins[id] = at
 		}
 	}
-	for _, k := range keys {
+	for k := range slices.Chunk(keys, sessionNewLen) {
 		sel := selector(k[sessionNewSelectorFrom:])
-		// One that expired and was swept is not filed any more.
-		if there, err := tx.has(bucketSession, sel[:]); err != nil {
-			return err
-		} else if !there {
+		// One that expired and was swept is not filed any more. What its record holds does not matter here.
+		if v, err := tx.r.Get(bucketSession, sel[:]); err != nil {
+			return fromStore(err)
+		} else if v == nil {
 			continue
 		}
 		if err := tx.mark(bucketSessionUser, sessionUserKey(sel, keyUser(k))); err != nil {
@@ -304,11 +310,14 @@ func (tx *Tx) deleteSessions(id UserID, except *selector) error {
 // makeRoom ends the oldest sessions of a user so that one more is within the limit.
 func (tx *Tx) makeRoom(id UserID) error {
 	limit := tx.e.cfg.SessionLimit
-	if limit < 0 {
+	if limit < 0 || tx.e.held.fewer(id, limit) {
 		return nil
 	}
 	all, err := tx.sessionsOf(id)
 	if err != nil || len(all) < limit {
+		if err == nil {
+			tx.e.held.set(id, len(all))
+		}
 		return err
 	}
 	// Those that are over go first; they only were not swept yet.
@@ -324,6 +333,50 @@ func (tx *Tx) makeRoom(id UserID) error {
 		}
 	}
 	return nil
+}
+
+// A heldCount knows of some users how many sessions are stored of them at most, so that not every
+// login has to look. The number may be too high, since only what is added is counted, and
+// then the next login that finds the limit reached looks again. It is never too low: what adds
+// sessions has the store to itself, and forgetAll is called when what it looked at was not committed.
+type heldCount struct {
+	mu sync.Mutex // guards n
+	n  map[UserID]int32
+}
+
+// maxHeldCounts bounds of how many users the number is kept.
+const maxHeldCounts = 100_000
+
+// fewer reports whether a user is known to have fewer sessions than limit.
+func (h *heldCount) fewer(id UserID, limit int) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n, ok := h.n[id]
+	return ok && int(n) < limit
+}
+
+func (h *heldCount) set(id UserID, n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.n == nil || len(h.n) >= maxHeldCounts {
+		h.n = make(map[UserID]int32)
+	}
+	h.n[id] = int32(n)
+}
+
+// add counts one more session of a user, if the number is known.
+func (h *heldCount) add(id UserID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if n, ok := h.n[id]; ok {
+		h.n[id] = n + 1
+	}
+}
+
+func (h *heldCount) forgetAll() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	clear(h.n)
 }
 
 // takeOver ends the previous session of a client and returns its values if they

@@ -2,6 +2,7 @@ package latchbolt
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
@@ -10,10 +11,11 @@ import (
 // A sessionTable finds a living session by its token without taking a lock,
 // without hashing and without pointers.
 //
-// It is an open-addressing table of slots of eight-byte words. Readers check a
+// It is a table of buckets of four slots of eight-byte words; a session stands in one of two
+// buckets, in the emptier one when it came. So the table can be three quarters full. Readers check a
 // slot's sequence number before and after they read it (a seqlock); writers,
 // which hold cache.mu, make it odd while they write. All words are
-// atomics, so that the race detector agrees with the argument. The place of a session comes
+// atomics, so that the race detector agrees with the argument. The places of a session come
 // from the random end of its selector, which this program chose: nobody outside can
 // make sessions collide.
 //
@@ -27,10 +29,10 @@ type sessionTable struct {
 	slots atomic.Pointer[slotArray]
 }
 
-// A slotArray is a power of two of slots.
+// A slotArray is a number of buckets of slots.
 type slotArray struct {
-	mask  uint64
-	words []atomic.Uint64
+	buckets uint64
+	words   []atomic.Uint64
 }
 
 // The words of a slot.
@@ -51,22 +53,39 @@ const (
 )
 
 const (
-	probes   = 8 // slots that a session may stand in
-	minSlots = probes
+	perBucket  = 4
+	minBuckets = 2
 )
 
 func (t *sessionTable) init(limit int) {
 	t.limit = limit
-	t.slots.Store(newSlots(minSlots))
+	t.slots.Store(newSlots(minBuckets))
 }
 
-func newSlots(n uint64) *slotArray {
-	return &slotArray{mask: n - 1, words: make([]atomic.Uint64, n*slotWords)}
+func newSlots(buckets uint64) *slotArray {
+	return &slotArray{buckets: buckets, words: make([]atomic.Uint64, buckets*perBucket*slotWords)}
 }
+
+// most is how many buckets the table grows to. One slot in four or five stays free, so that of
+// a hundred sessions that are put into a full table one or two find no free slot.
+func (t *sessionTable) most() uint64 {
+	return max((uint64(t.limit)*13/10+perBucket-1)/perBucket, minBuckets)
+}
+
+// len is how many slots there are.
+func (a *slotArray) len() uint64 { return a.buckets * perBucket }
 
 func (a *slotArray) slot(n uint64) []atomic.Uint64 {
-	i := (n & a.mask) * slotWords
+	i := n * slotWords
 	return a.words[i : i+slotWords : i+slotWords]
+}
+
+// homes returns the numbers of the first slots of the two buckets in which a session may stand. Of the
+// low half of a selector the lower bits are random; the multipliers, odd and without a pattern, carry them upwards.
+func (a *slotArray) homes(low uint64) [2]uint64 {
+	one, _ := bits.Mul64(low*0x9e3779b97f4a7c15, a.buckets)
+	two, _ := bits.Mul64(low*0xd6e8feb86659fd93, a.buckets)
+	return [2]uint64{one * perBucket, two * perBucket}
 }
 
 // halves returns the two words of a selector. A low half of 0 marks a free
@@ -98,32 +117,38 @@ func (t *sessionTable) lookup(tok *Token, now int64, hit *sessionHit) bool {
 	if low == 0 {
 		return false
 	}
-	for i := range uint64(probes) {
-		s := a.slot(low + i)
-		if s[wordSelLow].Load() != low || s[wordSelHigh].Load() != high {
-			continue
+	for _, home := range a.homes(low) {
+		for n := home; n < home+perBucket; n++ {
+			if s := a.slot(n); s[wordSelLow].Load() == low && s[wordSelHigh].Load() == high {
+				return t.read(a, s, tok, now, hit)
+			}
 		}
-		seq := s[wordSeq].Load()
-		// One expression over all 256 bits: no early end tells how many agree.
-		diff := s[wordSecret].Load() ^ binary.LittleEndian.Uint64(tok.ver[0:])
-		diff |= s[wordSecret+1].Load() ^ binary.LittleEndian.Uint64(tok.ver[8:])
-		diff |= s[wordSecret+2].Load() ^ binary.LittleEndian.Uint64(tok.ver[16:])
-		diff |= s[wordSecret+3].Load() ^ binary.LittleEndian.Uint64(tok.ver[24:])
-		if diff != 0 || now >= int64(s[wordExpires].Load()) {
-			return false
-		}
-		seen, limits := int64(s[wordSeen].Load()), s[wordLimits].Load()
-		idle := time.Duration(limits>>32) * time.Second
-		if idle != 0 && now >= seen+int64(idle) {
-			return false
-		}
-		owner := s[wordOwner].Load()
-		*hit = sessionHit{slot: s, array: a, seq: seq, user: UserID(s[wordUser].Load()),
-			cell: uint32(owner >> 32), backend: uint8(owner), gen: uint32(limits), seen: seen, idle: idle}
-		// The selector is read again with the rest: the slot may have changed hands.
-		return seq&1 == 0 && s[wordSelLow].Load() == low && t.still(hit)
 	}
 	return false
+}
+
+// read makes a hit of the slot that has the selector of a token.
+func (t *sessionTable) read(a *slotArray, s []atomic.Uint64, tok *Token, now int64, hit *sessionHit) bool {
+	seq := s[wordSeq].Load()
+	// One expression over all 256 bits: no early end tells how many agree.
+	diff := s[wordSecret].Load() ^ binary.LittleEndian.Uint64(tok.ver[0:])
+	diff |= s[wordSecret+1].Load() ^ binary.LittleEndian.Uint64(tok.ver[8:])
+	diff |= s[wordSecret+2].Load() ^ binary.LittleEndian.Uint64(tok.ver[16:])
+	diff |= s[wordSecret+3].Load() ^ binary.LittleEndian.Uint64(tok.ver[24:])
+	if diff != 0 || now >= int64(s[wordExpires].Load()) {
+		return false
+	}
+	seen, limits := int64(s[wordSeen].Load()), s[wordLimits].Load()
+	idle := time.Duration(limits>>32) * time.Second
+	if idle != 0 && now >= seen+int64(idle) {
+		return false
+	}
+	owner := s[wordOwner].Load()
+	*hit = sessionHit{slot: s, array: a, seq: seq, user: UserID(s[wordUser].Load()),
+		cell: uint32(owner >> 32), backend: uint8(owner), gen: uint32(limits), seen: seen, idle: idle}
+	// The selector is read again with the rest: the slot may have changed hands.
+	low, high := tok.sel.halves()
+	return seq&1 == 0 && s[wordSelLow].Load() == low && s[wordSelHigh].Load() == high && t.still(hit)
 }
 
 // still reports whether a hit is unchanged since it was looked up.
@@ -191,6 +216,9 @@ func (t *sessionTable) place(w *[slotWords]uint64) {
 	}
 	for {
 		a := t.slots.Load()
+		if 4*uint64(t.count) >= 3*a.len() && t.grow() {
+			continue
+		}
 		if s := a.free(w[wordSelLow]); s != nil {
 			writeSlot(s, w)
 			t.count++
@@ -199,7 +227,8 @@ func (t *sessionTable) place(w *[slotWords]uint64) {
 		if !t.grow() {
 			// Any of the slots will do: all of them were inserted by somebody with a
 			// good token, and a session that is pushed out costs one read of the file.
-			writeSlot(a.slot(w[wordSelLow]+rand.Uint64N(probes)), w)
+			n := a.homes(w[wordSelLow])[rand.IntN(2)] + rand.Uint64N(perBucket)
+			writeSlot(a.slot(n), w)
 			return
 		}
 	}
@@ -209,8 +238,8 @@ func (t *sessionTable) place(w *[slotWords]uint64) {
 // random already, so the next one round is as good as any.
 func (t *sessionTable) evict() {
 	a := t.slots.Load()
-	for range a.mask + 1 {
-		t.hand++
+	for range a.len() {
+		t.hand = (t.hand + 1) % a.len()
 		if s := a.slot(t.hand); s[wordSelLow].Load() != 0 {
 			writeSlot(s, new([slotWords]uint64))
 			t.count--
@@ -219,25 +248,35 @@ func (t *sessionTable) evict() {
 	}
 }
 
-// free returns a free slot for a session, or nil.
-func (a *slotArray) free(low uint64) []atomic.Uint64 {
-	for i := range uint64(probes) {
-		if s := a.slot(low + i); s[wordSelLow].Load() == 0 {
-			return s
+// free returns a free slot for a session, in the emptier of its buckets, or nil.
+func (a *slotArray) free(low uint64) (best []atomic.Uint64) {
+	most := 0
+	for _, home := range a.homes(low) {
+		var first []atomic.Uint64
+		free := 0
+		for n := home; n < home+perBucket; n++ {
+			if s := a.slot(n); s[wordSelLow].Load() == 0 {
+				if free++; first == nil {
+					first = s
+				}
+			}
+		}
+		if free > most {
+			most, best = free, first
 		}
 	}
-	return nil
+	return best
 }
 
-// grow doubles the table. It reports false if there is no sense in that.
+// grow doubles the table. It reports false if it is as large as it may be.
 func (t *sessionTable) grow() bool {
 	old := t.slots.Load()
-	if old.mask+1 >= 4*uint64(t.limit) {
+	if old.buckets >= t.most() {
 		return false
 	}
-	bigger := newSlots(2 * (old.mask + 1))
+	bigger := newSlots(min(2*old.buckets, t.most()))
 	t.count = 0
-	for n := range old.mask + 1 {
+	for n := range old.len() {
 		s := old.slot(n)
 		if s[wordSelLow].Load() == 0 {
 			continue
@@ -263,10 +302,12 @@ func (t *sessionTable) remove(sel selector) {
 		return
 	}
 	low, high := sel.halves()
-	for i := range uint64(probes) {
-		if s := a.slot(low + i); s[wordSelLow].Load() == low && s[wordSelHigh].Load() == high {
-			writeSlot(s, new([slotWords]uint64))
-			t.count--
+	for _, home := range a.homes(low) {
+		for n := home; n < home+perBucket; n++ {
+			if s := a.slot(n); s[wordSelLow].Load() == low && s[wordSelHigh].Load() == high {
+				writeSlot(s, new([slotWords]uint64))
+				t.count--
+			}
 		}
 	}
 }
@@ -274,13 +315,13 @@ func (t *sessionTable) remove(sel selector) {
 // clear takes all sessions out, and lets go of the memory. cache.mu is held.
 func (t *sessionTable) clear() {
 	t.count = 0
-	t.slots.Store(newSlots(minSlots))
+	t.slots.Store(newSlots(minBuckets))
 }
 
 // removeUser takes all sessions of a user out. It looks at every slot. cache.mu is held.
 func (t *sessionTable) removeUser(id UserID) {
 	a := t.slots.Load()
-	for n := range a.mask + 1 {
+	for n := range a.len() {
 		if s := a.slot(n); s[wordSelLow].Load() != 0 && s[wordUser].Load() == uint64(id) {
 			writeSlot(s, new([slotWords]uint64))
 			t.count--

@@ -79,7 +79,7 @@ func TestCollidingSessions(t *testing.T) {
 		}
 		wantHit(t, &hit, n)
 		occupied, a := 0, table.slots.Load()
-		for i := range a.mask + 1 {
+		for i := range a.len() {
 			if s := a.slot(i); s[wordSelLow].Load() != 0 {
 				occupied++
 			}
@@ -87,19 +87,19 @@ func TestCollidingSessions(t *testing.T) {
 				t.Fatal("a slot is left as if it was being written")
 			}
 		}
-		if occupied != table.count || occupied > probes || n <= probes && occupied != int(n) {
+		if occupied != table.count || occupied > 2*perBucket || n <= perBucket && occupied != int(n) {
 			t.Fatalf("after %d sessions %d slots are in use, counted %d", n, occupied, table.count)
 		}
-		if want := uint64(minSlots); n <= probes && a.mask+1 != want {
-			t.Errorf("%d sessions have %d slots, want %d", n, a.mask+1, want)
+		if n <= perBucket && a.buckets != minBuckets {
+			t.Errorf("%d sessions have %d buckets, want %d", n, a.buckets, minBuckets)
 		}
-		if n > probes && a.mask+1 != 4*limit {
-			t.Errorf("%d sessions in the same places have %d slots, want %d", n, a.mask+1, 4*limit)
+		if n > 2*perBucket && a.buckets != table.most() {
+			t.Errorf("%d sessions in the same places have %d buckets, want %d", n, a.buckets, table.most())
 		}
 	}
 	table.clear()
-	if table.count != 0 || table.slots.Load().mask+1 != minSlots {
-		t.Errorf("after clear: %d sessions, %d slots", table.count, table.slots.Load().mask+1)
+	if table.count != 0 || table.slots.Load().buckets != minBuckets {
+		t.Errorf("after clear: %d sessions, %d buckets", table.count, table.slots.Load().buckets)
 	}
 	tok, rec := collidingToken(5, 1)
 	table.insert(&tok, rec, 3, 1)

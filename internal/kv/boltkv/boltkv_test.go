@@ -1,6 +1,7 @@
 package boltkv_test
 
 import (
+	"context"
 	"errors"
 	"path/filepath"
 	"testing"
@@ -82,6 +83,19 @@ func verify(t testing.TB, s *boltkv.Store) {
 
 func TestStore(t *testing.T) {
 	kvtest.Run(t, func(t *testing.T) kv.Store { return open(t, create(t)) })
+}
+
+// A lent store is one whose callers lend all functions.
+type lent struct {
+	*boltkv.Store
+}
+
+func (s lent) Update(ctx context.Context, fn func(kv.Tx) error) (kv.Rev, error) {
+	return s.UpdateLent(ctx, fn)
+}
+
+func TestStoreLent(t *testing.T) {
+	kvtest.Run(t, func(t *testing.T) kv.Store { return lent{open(t, create(t))} })
 }
 
 func TestBulk(t *testing.T) {

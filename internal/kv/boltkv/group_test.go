@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/latchbolt-go/latchbolt/internal/kv"
@@ -22,6 +24,12 @@ type result struct {
 // the others come into the queue one by one.
 func together(t *testing.T, s *boltkv.Store, fns ...func(kv.Tx) error) []result {
 	t.Helper()
+	return togetherBy(t, s, s.Update, fns...)
+}
+
+// togetherBy is together with the method of s that is to be called.
+func togetherBy(t *testing.T, s *boltkv.Store, update func(context.Context, func(kv.Tx) error) (kv.Rev, error), fns ...func(kv.Tx) error) []result {
+	t.Helper()
 	results := make([]result, len(fns))
 	done := make(chan int)
 	running, release := make(chan struct{}), make(chan struct{})
@@ -30,7 +38,7 @@ func together(t *testing.T, s *boltkv.Store, fns ...func(kv.Tx) error) []result 
 			results[i].p = recover()
 			done <- i
 		}()
-		results[i].rev, results[i].err = s.Update(context.Background(), fn)
+		results[i].rev, results[i].err = update(context.Background(), fn)
 	}
 	go call(0, func(tx kv.Tx) error {
 		close(running)
@@ -54,6 +62,23 @@ func together(t *testing.T, s *boltkv.Store, fns ...func(kv.Tx) error) []result 
 // TestGroup tests one commit of many callers: each sees what those before it
 // wrote, those that fail leave nothing, those that only read wait for what they saw.
 func TestGroup(t *testing.T) {
+	t.Run("run by their callers", func(t *testing.T) { testGroup(t, (*boltkv.Store).Update) })
+	t.Run("lent", func(t *testing.T) { testGroup(t, (*boltkv.Store).UpdateLent) })
+	var n atomic.Int32
+	t.Run("every other lent", func(t *testing.T) {
+		testGroup(t, func(s *boltkv.Store, ctx context.Context, fn func(kv.Tx) error) (kv.Rev, error) {
+			if n.Add(1)%2 == 0 {
+				return s.Update(ctx, fn)
+			}
+			return s.UpdateLent(ctx, fn)
+		})
+	})
+}
+
+// An updateMethod is Update or UpdateLent.
+type updateMethod func(*boltkv.Store, context.Context, func(kv.Tx) error) (kv.Rev, error)
+
+func testGroup(t *testing.T, update updateMethod) {
 	s := open(t, create(t))
 	before, err := s.Head(t.Context())
 	if err != nil {
@@ -67,7 +92,7 @@ func TestGroup(t *testing.T) {
 			}
 		}
 	}
-	results := together(t, s,
+	results := togetherBy(t, s, func(ctx context.Context, fn func(kv.Tx) error) (kv.Rev, error) { return update(s, ctx, fn) },
 		func(tx kv.Tx) error { // reads only, before all writes
 			v, err := tx.Get(bucketA, []byte("a"))
 			if v != nil {
@@ -130,6 +155,75 @@ func TestGroupShares(t *testing.T) {
 	if size, err := s.Size(); size.Commits != 1 || size.Callers != 64 || err != nil {
 		t.Errorf("%d commits for %d callers, want 1 for 64; %v", size.Commits, size.Callers, err)
 	}
+}
+
+// TestGroupLent tests that functions that are lent run on the goroutine of the first caller, until
+// one panics: that one's caller has the panic, and runs the rest.
+func TestGroupLent(t *testing.T) {
+	s := open(t, create(t))
+	var ran [8]string
+	var fns []func(kv.Tx) error
+	for i := range ran {
+		fns = append(fns, func(tx kv.Tx) error {
+			ran[i] = goroutine()
+			if i == 4 {
+				panic("closure")
+			}
+			return tx.Put(bucketA, fmt.Appendf(nil, "k%d", i), nil)
+		})
+	}
+	for i, r := range togetherBy(t, s, s.UpdateLent, fns...) {
+		if r.err != nil || (r.p != nil) != (i == 4) {
+			t.Errorf("caller %d: %+v", i, r)
+		}
+	}
+	for i, g := range ran {
+		if (g == ran[0]) != (i < 4) || (g == ran[4]) != (i >= 4) {
+			t.Errorf("function %d ran on %s; the first on %s, the one that panics on %s", i, g, ran[0], ran[4])
+		}
+	}
+	if size, err := s.Size(); size.Commits != 1 || size.Callers != 7 || err != nil {
+		t.Errorf("%d commits for %d callers, want 1 for 7; %v", size.Commits, size.Callers, err)
+	}
+}
+
+// TestGroupLentContext tests that a caller who gives up while waiting has its function
+// not run, and that nobody else minds.
+func TestGroupLentContext(t *testing.T) {
+	s := open(t, create(t))
+	ctx, cancel := context.WithCancel(t.Context())
+	var gaveUp error
+	done := make(chan struct{})
+	fns := []func(kv.Tx) error{
+		func(tx kv.Tx) error {
+			go func() {
+				defer close(done)
+				_, gaveUp = s.UpdateLent(ctx, func(kv.Tx) error { t.Error("was run"); return nil })
+			}()
+			for boltkv.Waiting(s) < 2 {
+				runtime.Gosched()
+			}
+			cancel()
+			<-done
+			return tx.Put(bucketA, []byte("a"), nil)
+		},
+		func(tx kv.Tx) error { return tx.Put(bucketA, []byte("b"), nil) },
+	}
+	for i, r := range togetherBy(t, s, s.UpdateLent, fns...) {
+		if r.err != nil || r.p != nil {
+			t.Errorf("caller %d: %+v", i, r)
+		}
+	}
+	if !errors.Is(gaveUp, context.Canceled) {
+		t.Errorf("who gave up: %v", gaveUp)
+	}
+}
+
+// goroutine names the goroutine that calls it.
+func goroutine() string {
+	buf := make([]byte, 64)
+	name, _, _ := strings.Cut(string(buf[:runtime.Stack(buf, false)]), " [")
+	return name
 }
 
 // TestGroupDeletedPages tests reading back over pages that an earlier caller

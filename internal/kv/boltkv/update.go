@@ -343,6 +343,9 @@ func (s *Store) pass(g *group) {
 	s.queue.release()
 }
 
+// yields bounds how often the last of a group steps aside, where nothing else does.
+const yields = 1000
+
 // gather runs what others lend and reports whether the caller still has the baton
 // when there is no more; otherwise somebody who runs its function itself has it.
 //
@@ -351,16 +354,16 @@ func (s *Store) pass(g *group) {
 // who comes in time shares the sync. A lone caller never steps aside.
 func (s *Store) gather(g *group) bool {
 	var since time.Time
-	for !g.full() {
+	for i := 0; !g.full(); {
 		w := s.queue.next()
 		switch {
-		case w == nil && g.callers >= s.callersNow:
+		case w == nil && (g.callers >= s.callersNow || i >= yields):
 			return true
-		case w == nil && since.IsZero():
-			since = time.Now()
+		case w == nil && i == 0:
+			i, since = 1, time.Now()
 			runtime.Gosched()
 		case w == nil:
-			if time.Since(since) > s.commitTook {
+			if i++; time.Since(since) > s.commitTook {
 				return true
 			}
 			runtime.Gosched()
