@@ -240,13 +240,20 @@ func TestPageAndCharts(t *testing.T) {
 // checkPicture: a chart is well-formed XML that does nothing, with a title, both kinds of colours and every line.
 func checkPicture(t *testing.T, path string) {
 	t.Helper()
-	f, err := os.Open(path)
+	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	if i := strings.Index(string(data), "%!"); i >= 0 {
+		t.Errorf("%s: badly printed: %.60q", path, data[i:])
+	}
+	for _, want := range []string{">10,000<", ">100,000<", ">10 ns<", ">100 ns<", ">10 ms<", ">latchbolt</text>", ">casbin v3</text>"} {
+		if !strings.Contains(string(data), want) {
+			t.Errorf("%s does not say %q", path, want)
+		}
+	}
 	seen := make(map[string]int)
-	for d := xml.NewDecoder(f); ; {
+	for d := xml.NewDecoder(strings.NewReader(string(data))); ; {
 		tok, err := d.Token()
 		if err == io.EOF {
 			break
@@ -266,7 +273,7 @@ func checkPicture(t *testing.T, path string) {
 			}
 		}
 	}
-	if seen["script"] != 0 || seen["title"] != 1 || seen["desc"] != 1 || seen["path"] < 4 || !strings.Contains(style, "prefers-color-scheme:dark") {
+	if seen["script"] != 0 || seen["title"] != 1 || seen["desc"] != 1 || seen["path"] != 8 || seen["text"] < 12 || !strings.Contains(style, "prefers-color-scheme:dark") {
 		t.Errorf("%s has %v", path, seen)
 	}
 }
