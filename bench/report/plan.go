@@ -19,7 +19,7 @@ var sections = []section{
 	{
 		title: "Who is asking?",
 		intro: "One request brings a token; the program wants to know whose it is. latchbolt answers from its exact cache: the session is alive now, " +
-			"the user is active now, and the permissions come with it. 10,000 sessions of 1,000 users, chosen at random.",
+			"the user is active now, and the permissions come with it. 1,000 sessions of 1,000 users, chosen at random.",
 		rows: []row{
 			{"a Go map under SHA-256, with a lock", "BenchmarkSession/map_sha256", "memory alone: a restart signs everybody out; no idle limit, no end of all sessions of a user"},
 			{"scs, in memory", "BenchmarkSession/scs_memory", "no user and no permissions are looked up; a restart signs everybody out"},
@@ -84,7 +84,7 @@ type recorded struct{ what, figure, why string }
 
 var records = []recorded{
 	{"scs + its own boltstore, load a session", "12 … 18 µs, about 200 allocations; with an idle limit 216 … 590 µs", "the module cannot be had here; the store of the tables above does what its documentation says"},
-	{"PocketBase, token → user", "50 µs, 235 allocations", "the present version needs Go 1.27"},
+	{"PocketBase, token → user", "50 µs, 235 allocations", "the tables have the newest version that Go 1.26 builds; the present one needs Go 1.27"},
 	{"Django 5.2 on SQLite: session and user; has_perm; login", "343 µs; 567 µs, again 1.05 µs; 2.9 ms", "the tables above have the version that Debian has"},
 }
 
@@ -121,7 +121,7 @@ var pictures = []picture{
 		},
 	},
 	{
-		file: "bench-sessions.svg", title: "Who is asking, as the sessions grow", x: "sessions, chosen at random", y: "time for one request",
+		file: "bench-sessions.svg", title: "Who is asking, as the sessions grow", x: "sessions in the file, asked at random (warm: a million of them at most)", y: "time for one request",
 		lines: []pictureLine{
 			of("latchbolt, warm", "bench", `BenchmarkGrowth/sessions=(\d+)/warm`, "ns/call"),
 			of("latchbolt, cold", "bench", `BenchmarkGrowth/sessions=(\d+)/cold`, "ns/call"),
