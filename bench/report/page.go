@@ -134,8 +134,8 @@ func (p *page) section(s section) {
 			if a, ok := p.raw.figure(k, "allocs/call"); ok {
 				allocs = thousands(a.median)
 			}
-			p.printf("| %s | %s | %s | %s | %s | **%s** (%s) | %s |\n", label, duration(own.median), own.span("ns/call"), allocs, duration(ours.median),
-				value(ratio.median, "x-"), ratio.span("x-"), r.lacks)
+			p.printf("| %s | %s | %s | %s | %s | **%s**%s | %s |\n", label, duration(own.median), own.span("ns/call"), allocs, duration(ours.median),
+				value(ratio.median, "x-"), inBrackets(ratio.span("x-")), r.lacks)
 		}
 	}
 	p.printf("\n")
@@ -144,6 +144,13 @@ func (p *page) section(s section) {
 			p.picture(pic)
 		}
 	}
+}
+
+func inBrackets(s string) string {
+	if s == "" {
+		return ""
+	}
+	return " (" + s + ")"
 }
 
 func prefixed(prefix, s string) string {
@@ -203,8 +210,8 @@ func (p *page) wholePath() {
 		"Signing in hashes a password with argon2id. An answer that is not the one expected is an error.\n\n| | throughput | median | 99 of 100 within | errors |\n|---|---|---|---|---|\n")
 	for _, k := range keys {
 		get := func(unit string) figure { f, _ := p.raw.figure(k, unit); return f }
-		p.printf("| %s | %s requests/s (%s) | %s ms | %s ms (%s) | %s |\n", strings.ReplaceAll(strings.TrimPrefix(k.name, "BenchmarkWholePath/"), "_", " "),
-			digits(get("req/s").median), get("req/s").span("req/s"), digits(get("p50-ms").median), digits(get("p99-ms").median), get("p99-ms").span("p99-ms"), digits(get("errors").high))
+		p.printf("| %s | %s requests/s%s | %s ms | %s ms%s | %s |\n", strings.ReplaceAll(strings.TrimPrefix(k.name, "BenchmarkWholePath/"), "_", " "),
+			digits(get("req/s").median), inBrackets(get("req/s").span("req/s")), digits(get("p50-ms").median), digits(get("p99-ms").median), inBrackets(get("p99-ms").span("p99-ms")), digits(get("errors").high))
 	}
 	p.printf("\n")
 }
@@ -220,7 +227,7 @@ func (p *page) ownFigures() {
 		}
 		own, _ := p.raw.figure(k, "ns/call")
 		limit, _ := p.raw.figure(k, "limit-ns/call")
-		p.printf("| %s | %s | %s | %s | **%s** (%s) |\n", shortName(k), duration(own.median), own.span("ns/call"), duration(limit.median), value(ratio.median, "x-"), ratio.span("x-"))
+		p.printf("| %s | %s | %s | %s | **%s**%s |\n", shortName(k), duration(own.median), own.span("ns/call"), duration(limit.median), value(ratio.median, "x-"), inBrackets(ratio.span("x-")))
 	}
 	p.printf("\n")
 }
