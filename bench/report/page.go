@@ -39,6 +39,9 @@ func (p *page) head() {
 	if p.raw.facts["short"] != "" {
 		p.printf("**A smoke run: each benchmark ran once, and the figures mean nothing.**\n\n")
 	}
+	if at := p.raw.facts["interrupted"]; at != "" {
+		p.printf("**Interrupted %s: what comes later in a round was measured less often, or not at all.**\n\n", at)
+	}
 	p.printf("Each figure is the median of the rounds, with the least and the greatest. A ratio is taken within a round, the two measured in turn, so that a noisy " +
 		"machine is noisy for both; ratios count more than times.\n\n| | |\n|---|---|\n")
 	for _, f := range []struct{ name, key string }{{"machine", "cpu"}, {"processors", "processors"}, {"memory", "memory"}, {"system", "system"}, {"file system", "filesystem"},

@@ -55,7 +55,12 @@ func (pl *plan) measure(ctx context.Context, root string, w io.Writer) (err erro
 			cmd := exec.CommandContext(ctx, binaries[module], args...)
 			cmd.Dir = filepath.Join(root, module)
 			cmd.Env = append(os.Environ(), pl.env...)
-			if err := stream(cmd, w); err != nil {
+			err := stream(cmd, w)
+			if ctx.Err() != nil {
+				_, err := fmt.Fprintf(w, "interrupted: in round %d\n", round+1)
+				return errors.Join(ctx.Err(), err)
+			}
+			if err != nil {
 				failed = errors.Join(failed, fmt.Errorf("benchmarks of module %s, round %d: %w", module, round+1, err))
 			}
 		}
