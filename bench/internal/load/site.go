@@ -62,6 +62,7 @@ func Start(ctx context.Context) (s *Site, err error) {
 	s.cmd = exec.Command(binary, "--addr", "127.0.0.1:0")
 	s.cmd.Env = append(os.Environ(), "INTRANET="+data)
 	s.cmd.Stderr = &s.log
+	endWithUs(s.cmd)
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
