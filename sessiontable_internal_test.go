@@ -9,7 +9,8 @@ import (
 // collidingToken is a token whose places in a table are the same as those of all others with the same low.
 func collidingToken(low, n uint64) (Token, *sessionRecord) {
 	tok, rec := tableToken(n)
-	binary.BigEndian.PutUint64(tok.sel[8:], n<<32|low)
+	binary.BigEndian.PutUint64(tok.sel[:8], n)
+	binary.BigEndian.PutUint64(tok.sel[8:], low)
 	return tok, rec
 }
 

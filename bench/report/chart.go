@@ -27,8 +27,8 @@ type point struct{ x, y, low, high float64 }
 
 // Sizes of a picture, in pixels.
 const (
-	chartWidth, chartHeight      = 820, 440
-	plotLeft, plotTop            = 78, 56
+	chartWidth, chartHeight      = 820, 450
+	plotLeft, plotTop            = 78, 68
 	plotWidth, plotHeight        = 510, 316
 	labelLeft                    = plotLeft + plotWidth + 14
 	labelHeight, smallestDecades = 17, 1.0
@@ -52,25 +52,25 @@ func (c *chart) svg() string {
 	py := func(v float64) float64 { return plotTop + plotHeight*(1-y.at(v)) }
 	var b strings.Builder
 	pr := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	pr(`<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %[1]d %[2]d" role="img" aria-labelledby="t d">`, chartWidth, chartHeight)
+	pr(`<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" role="img" aria-labelledby="t d">`, chartWidth, chartHeight, chartWidth, chartHeight)
 	pr(`<title id="t">%s</title><desc id="d">%s</desc><style>%s</style>`, html.EscapeString(c.title), html.EscapeString(c.inWords()), style)
 	pr(`<rect class="bg" width="100%%" height="100%%" rx="6"/><text class="title ink" x="20" y="28">%s</text>`, html.EscapeString(c.title))
 	for _, v := range y.decades() {
-		pr(`<line class="grid" x1="%d" x2="%d" y1="%.1f" y2="%.1[3]f"/><text class="dim" x="%d" y="%.1f" text-anchor="end">%s</text>`,
-			plotLeft, plotLeft+plotWidth, py(v), plotLeft-8, py(v)+4, html.EscapeString(c.format(v)))
+		pr(`<line class="grid" x1="%d" x2="%d" y1="%.1f" y2="%.1f"/><text class="dim" x="%d" y="%.1f" text-anchor="end">%s</text>`,
+			plotLeft, plotLeft+plotWidth, py(v), py(v), plotLeft-8, py(v)+4, html.EscapeString(whole(c.format(v))))
 	}
 	for _, v := range x.decades() {
-		pr(`<line class="grid" x1="%.1f" x2="%.1[1]f" y1="%d" y2="%d"/><text class="dim" x="%.1[1]f" y="%d" text-anchor="middle">%s</text>`,
-			px(v), plotTop, plotTop+plotHeight, plotTop+plotHeight+20, thousands(v))
+		pr(`<line class="grid" x1="%.1f" x2="%.1f" y1="%d" y2="%d"/><text class="dim" x="%.1f" y="%d" text-anchor="middle">%s</text>`,
+			px(v), px(v), plotTop, plotTop+plotHeight, px(v), plotTop+plotHeight+20, thousands(v))
 	}
-	pr(`<line class="axis" x1="%d" x2="%d" y1="%d" y2="%[3]d"/>`, plotLeft, plotLeft+plotWidth, plotTop+plotHeight)
-	pr(`<text class="dim" x="%d" y="%d" text-anchor="middle">%s</text><text class="dim" x="20" y="46">%s</text>`,
+	pr(`<line class="axis" x1="%d" x2="%d" y1="%d" y2="%d"/>`, plotLeft, plotLeft+plotWidth, plotTop+plotHeight, plotTop+plotHeight)
+	pr(`<text class="dim" x="%d" y="%d" text-anchor="middle">%s</text><text class="dim" x="20" y="48">%s</text>`,
 		plotLeft+plotWidth/2, plotTop+plotHeight+44, html.EscapeString(c.x), html.EscapeString(c.y))
 	labels := c.labels(py)
 	for i, l := range c.lines {
 		c.drawLine(pr, i, l, px, py)
-		pr(`<path class="m c%d" d="%s"/><text class="t c%[1]d" x="%d" y="%.1f">%s</text>`,
-			i%8, mark(i, labelLeft+5, labels[i]), labelLeft+15, labels[i]+4, html.EscapeString(l.label))
+		pr(`<path class="m c%d" d="%s"/><text class="t c%d" x="%d" y="%.1f">%s</text>`,
+			i%8, mark(i, labelLeft+5, labels[i]), i%8, labelLeft+15, labels[i]+4, html.EscapeString(l.label))
 	}
 	pr(`</svg>`)
 	return b.String()
@@ -87,8 +87,8 @@ func (c *chart) drawLine(pr func(string, ...any), i int, l line, px, py func(flo
 	}
 	pr(`<path class="l c%d%s" d="%s"/>`, i%8, thick, path.String())
 	for _, p := range l.points {
-		pr(`<line class="s c%d" x1="%.1f" x2="%.1[2]f" y1="%.1f" y2="%.1f"/><path class="m c%[1]d" d="%s"/>`,
-			i%8, px(p.x), py(p.low), py(p.high), mark(i, px(p.x), py(p.y)))
+		pr(`<line class="s c%d" x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f"/><path class="m c%d" d="%s"/>`,
+			i%8, px(p.x), px(p.x), py(p.low), py(p.high), i%8, mark(i, px(p.x), py(p.y)))
 	}
 }
 

@@ -31,6 +31,15 @@ func digits(v float64) string {
 	return strconv.FormatFloat(v, 'g', 2, 64)
 }
 
+// whole takes the decimals off a number that has none to show, as on an axis: "10.0 µs" becomes "10 µs".
+func whole(s string) string {
+	number, unit, _ := strings.Cut(s, " ")
+	if strings.Contains(number, ".") {
+		number = strings.TrimRight(strings.TrimRight(number, "0"), ".")
+	}
+	return number + " " + unit
+}
+
 // duration writes nanoseconds in the unit that fits.
 func duration(ns float64) string {
 	for _, u := range []struct {

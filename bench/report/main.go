@@ -111,7 +111,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	fmt.Fprintf(out, "wrote %s\n", filepath.Join(o.to, "BENCHMARKS.md"))
 	for i := range targets {
 		v, f := targets[i].judge(r)
-		fmt.Fprintf(out, "%-12s %s: %s\n", v, targets[i].id, value(f.median, targets[i].unit))
+		if v == notMeasured {
+			fmt.Fprintf(out, "%-12s %s\n", v, targets[i].id)
+		} else {
+			fmt.Fprintf(out, "%-12s %s: %s\n", v, targets[i].id, value(f.median, targets[i].unit))
+		}
 	}
 	return errors.Join(failed, o.missing(r, targets))
 }

@@ -26,6 +26,7 @@ func (p *page) write() string {
 		p.section(s)
 	}
 	p.recorded()
+	p.middleware()
 	p.wholePath()
 	p.ownFigures()
 	p.growth()
@@ -37,6 +38,9 @@ func (p *page) head() {
 	p.printf("# Benchmarks\n\nMade by one command from what one run measured; not written by hand:\n\n```\ncd bench && %s\n```\n\n", cmp.Or(p.raw.facts["command"], "go run ./report"))
 	if p.raw.facts["short"] != "" {
 		p.printf("**A smoke run: each benchmark ran once, and the figures mean nothing.**\n\n")
+	}
+	if at := p.raw.facts["interrupted"]; at != "" {
+		p.printf("**Interrupted %s: what comes later in a round was measured less often, or not at all.**\n\n", at)
 	}
 	p.printf("Each figure is the median of the rounds, with the least and the greatest. A ratio is taken within a round, the two measured in turn, so that a noisy " +
 		"machine is noisy for both; ratios count more than times.\n\n| | |\n|---|---|\n")
@@ -133,8 +137,8 @@ func (p *page) section(s section) {
 			if a, ok := p.raw.figure(k, "allocs/call"); ok {
 				allocs = thousands(a.median)
 			}
-			p.printf("| %s | %s | %s | %s | %s | **%s** (%s) | %s |\n", label, duration(own.median), own.span("ns/call"), allocs, duration(ours.median),
-				value(ratio.median, "x-"), ratio.span("x-"), r.lacks)
+			p.printf("| %s | %s | %s | %s | %s | **%s**%s | %s |\n", label, duration(own.median), own.span("ns/call"), allocs, duration(ours.median),
+				value(ratio.median, "x-"), inBrackets(ratio.span("x-")), r.lacks)
 		}
 	}
 	p.printf("\n")
@@ -143,6 +147,13 @@ func (p *page) section(s section) {
 			p.picture(pic)
 		}
 	}
+}
+
+func inBrackets(s string) string {
+	if s == "" {
+		return ""
+	}
+	return " (" + s + ")"
 }
 
 func prefixed(prefix, s string) string {
@@ -176,6 +187,22 @@ func (p *page) recorded() {
 	p.printf("\n")
 }
 
+// middleware is one request through what stands before a handler, without a network.
+func (p *page) middleware() {
+	keys := p.sizes("BenchmarkSignedIn")
+	if len(keys) == 0 {
+		return
+	}
+	p.printf("## Through the middleware\n\nOne request of somebody who is signed in, to a handler that greets by name; the difference to the bare handler is what the middleware costs. " +
+		"scs has the name in its session, in memory: it looks up no user and no permissions.\n\n| | takes | rounds | memory | allocations |\n|---|---|---|---|---|\n")
+	for _, k := range keys {
+		get := func(unit string) figure { f, _ := p.raw.figure(k, unit); return f }
+		p.printf("| %s | %s | %s | %s | %s |\n", strings.ReplaceAll(strings.TrimPrefix(k.name, "BenchmarkSignedIn/"), "_", " "), duration(get("ns/op").median), get("ns/op").span("ns/op"),
+			size(get("B/op").median), thousands(get("allocs/op").median))
+	}
+	p.printf("\n")
+}
+
 // wholePath is the example program under load, in a process of its own.
 func (p *page) wholePath() {
 	keys := p.sizes("BenchmarkWholePath")
@@ -186,8 +213,8 @@ func (p *page) wholePath() {
 		"Signing in hashes a password with argon2id. An answer that is not the one expected is an error.\n\n| | throughput | median | 99 of 100 within | errors |\n|---|---|---|---|---|\n")
 	for _, k := range keys {
 		get := func(unit string) figure { f, _ := p.raw.figure(k, unit); return f }
-		p.printf("| %s | %s requests/s (%s) | %s ms | %s ms (%s) | %s |\n", strings.ReplaceAll(strings.TrimPrefix(k.name, "BenchmarkWholePath/"), "_", " "),
-			digits(get("req/s").median), get("req/s").span("req/s"), digits(get("p50-ms").median), digits(get("p99-ms").median), get("p99-ms").span("p99-ms"), digits(get("errors").high))
+		p.printf("| %s | %s requests/s%s | %s ms | %s ms%s | %s |\n", strings.ReplaceAll(strings.TrimPrefix(k.name, "BenchmarkWholePath/"), "_", " "),
+			digits(get("req/s").median), inBrackets(get("req/s").span("req/s")), digits(get("p50-ms").median), digits(get("p99-ms").median), inBrackets(get("p99-ms").span("p99-ms")), digits(get("errors").high))
 	}
 	p.printf("\n")
 }
@@ -203,7 +230,7 @@ func (p *page) ownFigures() {
 		}
 		own, _ := p.raw.figure(k, "ns/call")
 		limit, _ := p.raw.figure(k, "limit-ns/call")
-		p.printf("| %s | %s | %s | %s | **%s** (%s) |\n", shortName(k), duration(own.median), own.span("ns/call"), duration(limit.median), value(ratio.median, "x-"), ratio.span("x-"))
+		p.printf("| %s | %s | %s | %s | **%s**%s |\n", shortName(k), duration(own.median), own.span("ns/call"), duration(limit.median), value(ratio.median, "x-"), inBrackets(ratio.span("x-")))
 	}
 	p.printf("\n")
 }

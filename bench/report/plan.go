@@ -19,7 +19,7 @@ var sections = []section{
 	{
 		title: "Who is asking?",
 		intro: "One request brings a token; the program wants to know whose it is. latchbolt answers from its exact cache: the session is alive now, " +
-			"the user is active now, and the permissions come with it. 10,000 sessions of 1,000 users, chosen at random.",
+			"the user is active now, and the permissions come with it. 1,000 sessions of 1,000 users, chosen at random.",
 		rows: []row{
 			{"a Go map under SHA-256, with a lock", "BenchmarkSession/map_sha256", "memory alone: a restart signs everybody out; no idle limit, no end of all sessions of a user"},
 			{"scs, in memory", "BenchmarkSession/scs_memory", "no user and no permissions are looked up; a restart signs everybody out"},
@@ -29,7 +29,7 @@ var sections = []section{
 			{"gorilla/sessions, signed and encrypted", "BenchmarkSession/gorilla_sealed", "as above"},
 			{"scs + a bbolt store as its boltstore does it", "BenchmarkSession/scs_bbolt", "no user and no permissions; no idle limit"},
 			{"the same with an idle limit", "BenchmarkSession/scs_bbolt_idle", "writes and syncs on every request, alone or not"},
-			{"SQLite (modernc), sessions joined with users", "BenchmarkSession/sqlite", "no permissions; cgo-free, prepared statement, everything in its page cache"},
+			{"SQLite (modernc), sessions joined with users", "BenchmarkSession/sqlite", "no permissions; with a prepared statement and everything in its page cache"},
 			{"PocketBase, in process", "BenchmarkSession/pocketbase", "a token cannot be ended by itself, only all of a user's"},
 			{"Django, session and user from SQLite", "BenchmarkSession/django", "permissions are loaded when first asked for"},
 		},
@@ -44,7 +44,7 @@ var sections = []section{
 			{"casbin v2, RBAC model", "BenchmarkMay/casbin_v2", "as above"},
 			{"casbin v3, cached enforcer", "BenchmarkMay/casbin_v3_cached", "**still allows after the role was taken away**, until the cache is emptied (`TestCasbinCacheIsStale`)"},
 			{"casbin v2, cached enforcer", "BenchmarkMay/casbin_v2_cached", "**still allows after the role was taken away**, as above"},
-			{"SQLite (modernc), a join", "BenchmarkMay/sqlite", "prepared statement, everything in its page cache"},
+			{"SQLite (modernc), a join", "BenchmarkMay/sqlite", "with a prepared statement and everything in its page cache"},
 			{"Django, has_perm", "BenchmarkMay/django", "a fresh user object, as in a request's first check"},
 			{"Django, has_perm again on the same object", "BenchmarkMay/django_again", "as stale as the object"},
 		},
@@ -84,7 +84,7 @@ type recorded struct{ what, figure, why string }
 
 var records = []recorded{
 	{"scs + its own boltstore, load a session", "12 … 18 µs, about 200 allocations; with an idle limit 216 … 590 µs", "the module cannot be had here; the store of the tables above does what its documentation says"},
-	{"PocketBase, token → user", "50 µs, 235 allocations", "the present version needs Go 1.27"},
+	{"PocketBase, token → user", "50 µs, 235 allocations", "the tables have the newest version that Go 1.26 builds; the present one needs Go 1.27"},
 	{"Django 5.2 on SQLite: session and user; has_perm; login", "343 µs; 567 µs, again 1.05 µs; 2.9 ms", "the tables above have the version that Debian has"},
 }
 
@@ -121,7 +121,7 @@ var pictures = []picture{
 		},
 	},
 	{
-		file: "bench-sessions.svg", title: "Who is asking, as the sessions grow", x: "sessions, chosen at random", y: "time for one request",
+		file: "bench-sessions.svg", title: "Who is asking, as the sessions grow", x: "sessions in the file, asked at random (warm: a million of them at most)", y: "time for one request",
 		lines: []pictureLine{
 			of("latchbolt, warm", "bench", `BenchmarkGrowth/sessions=(\d+)/warm`, "ns/call"),
 			of("latchbolt, cold", "bench", `BenchmarkGrowth/sessions=(\d+)/cold`, "ns/call"),

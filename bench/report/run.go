@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -54,7 +55,12 @@ func (pl *plan) measure(ctx context.Context, root string, w io.Writer) (err erro
 			cmd := exec.CommandContext(ctx, binaries[module], args...)
 			cmd.Dir = filepath.Join(root, module)
 			cmd.Env = append(os.Environ(), pl.env...)
-			if err := stream(cmd, w); err != nil {
+			err := stream(cmd, w)
+			if ctx.Err() != nil {
+				_, err := fmt.Fprintf(w, "interrupted: in round %d\n", round+1)
+				return errors.Join(ctx.Err(), err)
+			}
+			if err != nil {
 				failed = errors.Join(failed, fmt.Errorf("benchmarks of module %s, round %d: %w", module, round+1, err))
 			}
 		}
@@ -139,23 +145,31 @@ func system(ctx context.Context, pl *plan) string {
 
 // fileSystem is the kind of the file system of the temporary files, on which the benchmarks work.
 func fileSystem(ctx context.Context, pl *plan) string {
-	out, err := pl.tool(ctx, ".", "stat", "-f", "-c", "%T", os.TempDir())
-	if err != nil {
-		return ""
+	if out, err := pl.tool(ctx, ".", "findmnt", "-n", "-o", "FSTYPE", "-T", os.TempDir()); err == nil {
+		return out
 	}
-	return out
+	return ""
 }
 
 // peers are the modules that the nested one names, with their versions.
 func (pl *plan) peers(ctx context.Context, root string) string {
-	out, err := pl.tool(ctx, filepath.Join(root, "bench"), "go", "list", "-m", "-f", "{{if not (or .Main .Indirect)}}{{.Path}} {{.Version}}{{end}}", "all")
+	out, err := pl.tool(ctx, filepath.Join(root, "bench"), "go", "mod", "edit", "-json")
 	if err != nil {
 		return ""
 	}
+	var mod struct {
+		Require []struct {
+			Path, Version string
+			Indirect      bool
+		}
+	}
+	if err := json.Unmarshal([]byte(out), &mod); err != nil {
+		return ""
+	}
 	var all []string
-	for line := range strings.Lines(out) {
-		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, modulePath) {
-			all = append(all, line)
+	for _, r := range mod.Require {
+		if !r.Indirect && r.Path != modulePath {
+			all = append(all, r.Path+" "+r.Version)
 		}
 	}
 	return strings.Join(all, ", ")
