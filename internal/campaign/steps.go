@@ -13,7 +13,7 @@ import (
 type proof struct {
 	name, promises string
 	pkg            string
-	ci, long       string   // what is set, in front of the command; "-" leaves the step out
+	ci, long       string   // what is set, in front of the command; "-" leaves the step out. For the small size nothing is
 	run            string   // pattern of tests; empty: all of the package
 	tests          []string // that have to be among them
 	seed           bool     // the tests take -seed
@@ -74,11 +74,8 @@ func allSteps(ctx context.Context, root string, o *options) ([]*step, error) {
 }
 
 func (p *proof) step(o *options) *step {
-	size := p.ci
-	if o.size == "long" {
-		size = p.long
-	}
-	if size == "-" {
+	size := map[string]string{"small": "", "ci": p.ci, "long": p.long}[o.size]
+	if size == "-" || o.size == "small" && (p.command != "" || p.ci == "-") {
 		return nil
 	}
 	s := &step{name: p.name, promises: p.promises, env: strings.Fields(size), tests: p.tests, counts: p.counts, pkg: p.pkg}
@@ -94,7 +91,9 @@ func (p *proof) step(o *options) *step {
 		timeout = 6 * time.Hour
 	}
 	s.args = []string{"go", "test", "-count=1", "-v", "-timeout", timeout.String()}
-	s.args = append(s.args, strings.Fields(p.flags)...)
+	if o.size != "small" {
+		s.args = append(s.args, strings.Fields(p.flags)...)
+	}
 	if p.run != "" {
 		s.args = append(s.args, "-run", p.run)
 	}
@@ -120,11 +119,20 @@ func fuzzSteps(ctx context.Context, root string, o *options) ([]*step, error) {
 		if i := strings.LastIndexByte(file, '/'); i >= 0 {
 			dir = "./" + file[:i]
 		}
-		all = append(all, &step{name: "fuzz-" + strings.ReplaceAll(strings.TrimPrefix(dir, "./"), ".", "root") + "-" + fn, promises: "4", fuzz: fn, pkg: dir,
+		if o.size == "small" {
+			all = append(all, &step{name: fuzzName(dir, fn), promises: "4", fuzz: fn, pkg: dir, tests: []string{fn}, counts: []string{"inputs>0"},
+				args: []string{"go", "test", "-count=1", "-v", "-run", "^" + fn + "$", dir}})
+			continue
+		}
+		all = append(all, &step{name: fuzzName(dir, fn), promises: "4", fuzz: fn, pkg: dir,
 			args: []string{"go", "test", "-run", "^$", "-fuzz", "^" + fn + "$", "-fuzztime", o.fuzztime.String(), "-fuzzminimizetime", "10s", "-timeout", "0", dir}, counts: []string{"execs>0"}})
 	}
 	if len(all) < 14 {
 		return nil, fmt.Errorf("only %d fuzz targets were found", len(all))
 	}
 	return all, nil
+}
+
+func fuzzName(dir, fn string) string {
+	return "fuzz-" + strings.ReplaceAll(strings.TrimPrefix(dir, "./"), ".", "root") + "-" + fn
 }
