@@ -100,12 +100,73 @@ func TestControls(t *testing.T) {
 func mustFail(t *testing.T, w *workload, seed uint64) {
 	t.Helper()
 	start := time.Now()
+	w.enough = 5
 	res := w.run(t, seed, 300)
 	if res.bad == 0 {
 		t.Fatalf("none of %d images was found to be bad", res.images)
 	}
 	t.Logf("caught: %d bad, of %d images, in %v; the first: %v", res.bad, res.images, time.Since(start).Round(time.Millisecond), res.first)
 	tally.Log(t, "controls", 1, "caught", 1)
+}
+
+// TestControlSteps runs each call that gives a file its name, with one sync of it left out: what a load, a compaction, a
+// backup or the creation of the file must not do without.
+func TestControlSteps(t *testing.T) {
+	for _, call := range []struct {
+		name string
+		make func(*lane)
+	}{
+		{"Open", (*lane).record},
+		{"Load", func(l *lane) { l.load(3, l.w.groups[0]) }},
+		{"Compact", (*lane).compact},
+		{"Backup", func(l *lane) { l.backup(false) }},
+	} {
+		s := seed(t)
+		r := record(t)
+		l := r.lane(0, nil, new(clock))
+		l.w.backup = "absent"
+		l.open()
+		l.define("add")
+		l.createGroup()
+		call.make(l)
+		l.record()
+		l.close()
+		w := r.finish(l)
+		inside := during(w, call.name)
+		for name, drop := range map[string]func(i int) bool{
+			"the folder is not synced": func(i int) bool { return w.events[i].kind == folderSynced },
+			"the file is not synced before it gets its name": func(i int) bool {
+				next := around(w.events, i, 1)
+				return w.events[i].kind == synced && next.kind == changed && next.change.file == noFile
+			},
+		} {
+			t.Run(call.name+"/"+name, func(t *testing.T) {
+				broken := *w
+				broken.events = without(w.events, func(i int) bool { return inside(i) && drop(i) })
+				if len(broken.events) == len(w.events) {
+					t.Fatal("there was no such sync")
+				}
+				mustFail(t, &broken, s)
+			})
+		}
+		if whole := w.run(t, s, 100); whole.bad > 0 {
+			t.Errorf("%s: with nothing broken %d of %d images are bad: %v", call.name, whole.bad, whole.images, whole.first)
+		}
+	}
+}
+
+// during returns what tells whether an event of the log of a single lane is part of the first call of a name.
+func during(w *workload, name string) func(i int) bool {
+	calls := w.lanes[0].calls
+	inside := make(map[int]bool)
+	var at mark
+	for i, e := range w.events {
+		if e.kind == marked {
+			at = e.mark
+		}
+		inside[i] = at.begun > at.acked && calls[at.begun].name == name
+	}
+	return func(i int) bool { return inside[i] }
 }
 
 // TestControlTwoTransactions breaks the engine itself: what belongs to some index is written in

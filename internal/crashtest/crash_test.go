@@ -9,9 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/latchbolt-go/latchbolt"
@@ -187,28 +185,4 @@ func (k *killed) restart(t *testing.T, old *lane) *workload {
 	again := r.finish(l)
 	again.from, again.before = k.durable, k.pending
 	return again
-}
-
-// reading are the methods of an Engine that change nothing.
-var reading = []string{"Audit", "CaseSensitive", "CheckToken", "Explain", "Format", "Fresh", "GoString", "Grants", "Group", "GroupByName", "Groups", "HasModulePerms",
-	"HasPerm", "HasPerms", "HashPassword", "Holders", "Identity", "LogValue", "Members", "Now", "PasswordHelp", "Path", "Permissions", "Perms", "Session", "SessionByID", "SessionUser",
-	"Sessions", "Snapshot", "Stats", "String", "Throttled", "User", "UserByName", "Users", "UsersByEmail", "ValidatePassword", "Values", "Verify", "View"}
-
-// TestEveryCall tests that the workloads leave out no method that changes something.
-func TestEveryCall(t *testing.T) {
-	var source strings.Builder
-	for _, name := range []string{"calls_test.go", "calls_sessions_test.go", "world_test.go", "workload_test.go"} {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		source.Write(text)
-	}
-	e := reflect.TypeFor[*latchbolt.Engine]()
-	for i := range e.NumMethod() {
-		name := e.Method(i).Name
-		if !slices.Contains(reading, name) && !strings.Contains(source.String(), "l.eng."+name+"(") {
-			t.Errorf("%s is in no workload, nor among those that only read", name)
-		}
-	}
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -57,6 +58,7 @@ func TestMain(m *testing.M) {
 		child(run)
 		return
 	}
+	debug.SetGCPercent(400) // images are small and many
 	recorders.byDir = make(map[string]*recorder)
 	boltkv.Observe = func(s boltkv.Step) {
 		dir := filepath.Dir(s.Path)

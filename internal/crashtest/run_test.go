@@ -3,6 +3,7 @@
 package crashtest
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -80,7 +81,7 @@ func (w *workload) run(t testing.TB, seed uint64, total int) result {
 		r := runner{c: c, seed: seed, dir: scratch(t), counts: counts, share: k, of: workers}
 		wg.Go(func() {
 			replay(w.from, w.before, w.events, func(cut *cut) {
-				if bad.Load() >= enough {
+				if bad.Load() >= int64(cmp.Or(w.enough, enough)) {
 					return
 				}
 				one := r.cut(cut)

@@ -18,6 +18,7 @@ type workload struct {
 	lanes  []*lane
 	from   *disk     // on which the log begins
 	before []*change // that were pending then
+	enough int       // bad images that end a run; 0: enough
 }
 
 // finish returns the workload that was recorded.

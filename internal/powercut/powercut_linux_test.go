@@ -126,6 +126,27 @@ func (d *disk) empty() error {
 	return errors.Join(os.RemoveAll(d.work()), os.Mkdir(d.work(), 0o700), d.Sync())
 }
 
+// read returns what the files hold that a cut left.
+func (d *disk) read(t *testing.T) map[string][]byte {
+	t.Helper()
+	files := make(map[string][]byte)
+	entries, err := os.ReadDir(d.work())
+	must(t, err)
+	for _, e := range entries {
+		files[e.Name()], err = os.ReadFile(filepath.Join(d.work(), e.Name()))
+		must(t, err)
+	}
+	return files
+}
+
+// keep writes files to where go test -artifacts keeps them.
+func keep(t *testing.T, files map[string][]byte) {
+	t.Helper()
+	for name, data := range files {
+		must(t, os.WriteFile(filepath.Join(t.ArtifactDir(), name), data, 0o600))
+	}
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -180,8 +201,10 @@ func TestPowerCut(t *testing.T) {
 			calls := 0
 			for range n {
 				s := d.cut(t, rng.Uint64(), moment(rng), true)
+				found := d.read(t)
 				if err := s.Check(d.work()); err != nil {
 					t.Errorf("cut %d, in %v after %d calls: %v", made+1, s.Doing(), s.Acknowledged(), err)
+					keep(t, found)
 				}
 				must(t, d.empty())
 				made++
