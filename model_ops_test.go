@@ -191,7 +191,11 @@ func (m *model) authenticate() {
 		want = latchbolt.ErrCredentials
 	}
 	id, err := m.eng.Authenticate(m.ctx, latchbolt.Password{Username: strings.ToUpper(u.Username), Password: password})
-	if m.outcome("Authenticate", err, want) {
+	m.settle() // the failure is written with the time of the writing
+	if m.outcome("Authenticate", err, want); want != nil {
+		u.fail(m.now())
+	} else {
+		u.failures = 0
 		m.same("Authenticate", id.ID(), u.ID)
 		m.keepIdent(id)
 	}
@@ -383,8 +387,13 @@ func (m *model) changePassword() {
 	if good {
 		m.used(s)
 	}
+	if want == latchbolt.ErrCredentials {
+		m.users[s.user].fail(m.now())
+	}
 	p, err := m.eng.ChangePassword(m.ctx, tok, old, password)
+	m.settle()
 	if m.outcome("ChangePassword", err, want) {
+		m.users[s.user].failures = 0
 		m.newPassword(m.users[s.user], password)
 		m.endAll(s.user, nil)
 		m.begin(p, s.user, s.values)
@@ -612,16 +621,7 @@ func (m *model) permLists() {
 	s, _ := m.anySubject()
 	p := m.anyPerm()
 	m.note("lists of %v and %s", s, p)
-	var ofSubject, ofPerm []latchbolt.Grant
-	for g := range m.grants {
-		full := latchbolt.Grant{Subject: g.subject, Permission: m.perms[g.perm], Object: g.object}
-		if g.subject == s {
-			ofSubject = append(ofSubject, full)
-		}
-		if full.Permission.Perm() == p {
-			ofPerm = append(ofPerm, full)
-		}
-	}
+	ofSubject, ofPerm := m.grantsOf(s, p)
 	got, err := m.eng.Grants(m.ctx, s)
 	m.outcome("Grants", err, nil)
 	m.same("Grants", lines(got), lines(ofSubject))
@@ -720,6 +720,7 @@ func (m *model) useToken() {
 		}
 		_, err := m.eng.ResetPassword(m.ctx, k.token, "pw1")
 		if m.outcome("ResetPassword", err, want) {
+			u.failures = 0
 			m.newPassword(u, "pw1")
 			m.endAll(u.ID, nil)
 		}

@@ -27,6 +27,8 @@ type modelUser struct {
 	password string // "" if it is unusable
 	version  int    // of the password
 	ended    int    // times that all sessions were ended
+	failures int    // logins that failed in a row
+	failed   time.Time
 }
 
 type modelSession struct {
@@ -71,6 +73,7 @@ type model struct {
 	idents   []modelIdent
 	names    int
 	gone     []latchbolt.UserID
+	kept     *modelBackup      // nil: none
 	done     map[string][2]int // by name: calls that succeeded, and that were refused
 }
 
@@ -78,7 +81,7 @@ func (m *model) now() time.Time { return m.eng.Now() }
 
 // note keeps what is done for the report of a failure.
 func (m *model) note(format string, args ...any) {
-	if m.log = append(m.log, fmt.Sprintf(format, args...)); len(m.log) > 40 {
+	if m.log = append(m.log, fmt.Sprintf(format, args...)); len(m.log) > 60 {
 		m.log = m.log[1:]
 	}
 }
@@ -296,7 +299,9 @@ func init() {
 		{6, (*model).define}, {2, (*model).undefine}, {16, (*model).grant}, {10, (*model).revoke}, {40, (*model).hasPerm},
 		{6, (*model).permLists}, {5, (*model).issueToken}, {6, (*model).useToken}, {6, (*model).lookUp}, {4, (*model).query},
 		{3, (*model).rollBack}, {10, (*model).advance}, {2, (*model).sweep}, {2, (*model).restart}, {3, (*model).full},
-		{4, (*model).setPermissions},
+		{4, (*model).setPermissions}, {5, (*model).readTx}, {3, (*model).readOne}, {2, (*model).adminReads}, {2, (*model).record},
+		{4, (*model).throttled}, {1, (*model).defineMore}, {2, (*model).load}, {1, (*model).backup}, {1, (*model).restore},
+		{1, (*model).salvage}, {1, (*model).kill},
 	}
 }
 
@@ -334,7 +339,7 @@ func newModelFrom(t *testing.T, rng *rand.Rand, done map[string][2]int) *model {
 	m.cfg = modelSetups[m.rng.IntN(len(modelSetups))]
 	m.cfg.Clock, m.cfg.SweepEvery, m.cfg.SessionLimit = m.clock.now, -1, -1
 	m.cfg.Validators = []latchbolt.Validator{}
-	m.cfg.Throttle.Free = -1
+	m.cfg.Throttle.Free = 1 << 30
 	m.cfg.SessionIdle = []time.Duration{0, -1, time.Hour, 30 * time.Second}[m.rng.IntN(4)]
 	m.cfg.SessionLifetime = []time.Duration{0, 3 * time.Hour}[m.rng.IntN(2)]
 	m.eng = openAt(t, m.path, &m.cfg)
@@ -356,10 +361,12 @@ func (m *model) run(seed uint64, steps int) {
 	}
 }
 
+// TestModel does LATCHBOLT_MODEL random operations, in several files.
 func TestModel(t *testing.T) {
-	runs, steps := 6, 2500
-	if longTests {
-		runs, steps = 200, 5000
+	runs, steps := 5, 1200
+	if size := sizeFrom("LATCHBOLT_MODEL", 60_000, 1_000_000); size > 0 {
+		steps = 3000
+		runs = max(size/steps, 2)
 	}
 	seed := *modelSeed
 	if seed != 0 {

@@ -91,7 +91,6 @@ func open(path string, o *Options) (_ *Store, err error) {
 	if err = s.checkContent(); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	s.fresh = true
 	if !s.opt.ReadOnly {
 		removeLeft(path)
 	}
@@ -238,6 +237,7 @@ func (s *Store) attach(f *os.File, walked bool) (err error) {
 		Observe(Step{Op: Opened, Path: f.Name(), DB: db})
 	}
 	s.db, s.log, s.file, s.info, s.metas, s.pageSize = db, log, f, info, metas, m.pageSize
+	s.fresh = m.synced()
 	return nil
 }
 

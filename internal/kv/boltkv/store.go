@@ -91,7 +91,7 @@ type Store struct {
 	closed   bool
 
 	// The baton guards these.
-	fresh       bool // the file still holds the freelist it was closed with
+	fresh       bool // the file holds the freelist, and nothing was written since
 	nextReplace time.Time
 	lastGroup   int
 
