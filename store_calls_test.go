@@ -112,6 +112,7 @@ func (t *callTx) DeletePrefix(b kv.Bucket, prefix []byte) error {
 
 // A callWorld is what the calls below are made on.
 type callWorld struct {
+	clock              *testClock
 	eng                *latchbolt.Engine
 	ada, bob           latchbolt.UserID
 	group              latchbolt.GroupID
@@ -135,7 +136,7 @@ func newCallWorld(t *testing.T, clock *testClock) (*callWorld, []record) {
 	t.Helper()
 	eng, err := latchbolt.OpenStore(&memkv.Store{Buckets: latchbolt.Buckets}, callConfig(clock))
 	must(t, "opening", err)
-	w := &callWorld{}
+	w := &callWorld{clock: clock}
 	ctx := t.Context()
 	must(t, "defining", eng.DefineModel(ctx, "blog", "post"))
 	w.group, err = eng.CreateGroup(ctx, "authors")
@@ -183,8 +184,18 @@ func newCallWorld(t *testing.T, clock *testClock) (*callWorld, []record) {
 	return w, all
 }
 
-// open opens a copy of the world, with nothing of it in memory.
+// open opens a copy of the world, with nothing of it in memory but an identity.
 func (w *callWorld) open(t *testing.T, clock *testClock, all []record) *callStore {
+	t.Helper()
+	store, err := w.openRaw(t, clock, all)
+	must(t, "opening", err)
+	w.identity, err = w.eng.Identity(t.Context(), w.ada)
+	must(t, "identity", err)
+	return store
+}
+
+// openRaw is open for a world that may be damaged.
+func (w *callWorld) openRaw(t *testing.T, clock *testClock, all []record) (*callStore, error) {
 	t.Helper()
 	mem := &memkv.Store{Buckets: latchbolt.Buckets}
 	_, err := mem.Update(t.Context(), func(tx kv.Tx) error {
@@ -198,10 +209,7 @@ func (w *callWorld) open(t *testing.T, clock *testClock, all []record) *callStor
 	must(t, "copying", err)
 	store := &callStore{Store: mem}
 	w.eng, err = latchbolt.OpenStore(store, callConfig(clock))
-	must(t, "opening", err)
-	w.identity, err = w.eng.Identity(t.Context(), w.ada)
-	must(t, "identity", err)
-	return store
+	return store, err
 }
 
 // A record is one key with its value, as they are stored.
@@ -387,6 +395,12 @@ var storeCalls = []struct {
 	{"Unlock", false, func(ctx context.Context, w *callWorld) error { return w.eng.Unlock(ctx, w.ada) }},
 	{"DeleteUser", false, func(ctx context.Context, w *callWorld) error { return w.eng.DeleteUser(ctx, w.ada) }},
 	{"DeleteGroup", false, func(ctx context.Context, w *callWorld) error { return w.eng.DeleteGroup(ctx, w.group) }},
+	{"Sweep of what expired", true, func(ctx context.Context, w *callWorld) error {
+		w.clock.advance(2000 * time.Hour)
+		_, err := w.eng.Sweep(ctx)
+		w.clock.advance(-2000 * time.Hour) // the engine's own does not go back
+		return err
+	}},
 	{"Sweep", true, func(ctx context.Context, w *callWorld) error { _, err := w.eng.Sweep(ctx); return err }},
 }
 

@@ -2,7 +2,8 @@
 //
 //	go run ./internal/coverage
 //	go run ./internal/coverage -missed          # and which statements they do not reach
-//	go run ./internal/coverage -dir FOLDER      # what was measured before, into an empty folder
+//	go run ./internal/coverage -dir FOLDER      # what was measured before; if the folder is empty or absent, measure into it
+//	go run ./internal/coverage -dir A,B         # several measurements together
 //
 // What counts is everything that is part of a program that uses latchbolt, whichever tests reach it: those of its own package, those of
 // another one, and those that start the command line as a process, which writes down what it reached when it ends. (One that is killed
@@ -55,17 +56,18 @@ var helpers = map[string]string{
 }
 
 func main() {
-	dir := flag.String("dir", "", "`folder` with what was measured; empty: run the tests")
+	dir := flag.String("dir", "", "`folders` with what was measured, with commas between; empty: run the tests")
 	missed := flag.Bool("missed", false, "show what is not reached")
+	only := flag.String("suites", "", "run only the tests of these `packages`, with commas between")
 	run := flag.String("run", "", "run only tests whose names match a regular `expression`")
 	flag.Parse()
-	if err := coverage(*dir, *run, *missed); err != nil {
+	if err := coverage(*dir, *only, *run, *missed); err != nil {
 		fmt.Fprintln(os.Stderr, "coverage:", err)
 		os.Exit(1)
 	}
 }
 
-func coverage(dir, run string, missed bool) error {
+func coverage(dir, only, run string, missed bool) error {
 	root, err := critical.Root()
 	if err != nil {
 		return err
@@ -74,7 +76,12 @@ func coverage(dir, run string, missed bool) error {
 	if err != nil {
 		return err
 	}
-	if entries, err := os.ReadDir(dir); dir == "" || errors.Is(err, os.ErrNotExist) || err == nil && len(entries) == 0 {
+	if only != "" {
+		suites = strings.Split(only, ",")
+	}
+	if entries, err := os.ReadDir(dir); strings.Contains(dir, ",") {
+		// measured before
+	} else if dir == "" || errors.Is(err, os.ErrNotExist) || err == nil && len(entries) == 0 {
 		if dir == "" {
 			if dir, err = os.MkdirTemp("", "latchbolt-coverage"); err != nil {
 				return err
@@ -85,7 +92,7 @@ func coverage(dir, run string, missed bool) error {
 			return err
 		}
 	}
-	cmd := exec.Command("go", "tool", "covdata", "textfmt", "-i", dir, "-o", "/dev/stdout", "-pkg", strings.Join(product, ","))
+	cmd := exec.Command("go", "tool", "covdata", "textfmt", "-i="+dir, "-o", "/dev/stdout", "-pkg", strings.Join(product, ","))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -129,21 +136,32 @@ func packages(root string) (product, suites []string, err error) {
 
 // measure runs the tests and has them, and the processes that they start, write down what they reach.
 func measure(root, dir, run string, product, suites []string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return err
 	}
-	args := append([]string{"test", "-count=1", "-cover", "-covermode=atomic", "-coverpkg=" + strings.Join(product, ","), "-run=" + run}, suites...)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if err := os.Chmod(dir, 0o777); err != nil { // some tests start processes of other users
+		return err
+	}
+	// The go command gives every test a folder of its own, which it throws away with what the processes of the test wrote into it.
+	args := append([]string{"test", "-count=1", "-timeout=1h", "-cover", "-covermode=atomic", "-coverpkg=" + strings.Join(product, ","),
+		"-exec=env GOCOVERDIR=" + dir, "-run=" + run}, suites...)
 	cmd := exec.Command("go", append(args, "-args", "-test.gocoverdir="+dir)...)
 	cmd.Dir, cmd.Stderr = root, os.Stderr
-	cmd.Env = append(os.Environ(), "GOCOVERDIR="+dir)
-	if out, err := cmd.Output(); err != nil {
-		return fmt.Errorf("%w\n%s", err, out)
+	out, err := cmd.Output()
+	if err == nil {
+		return nil
 	}
-	return nil
+	var failed []string
+	for line := range strings.Lines(string(out)) {
+		if !strings.Contains(line, "coverage: ") {
+			failed = append(failed, line)
+		}
+	}
+	return fmt.Errorf("the tests: %w\n%s", err, strings.Join(failed, ""))
 }
 
 // A block is some statements that are reached together.

@@ -320,12 +320,15 @@ func (s *finder) besideError(e ast.Expr) bool {
 	return last != e && certain(last)
 }
 
+// texts are functions whose constants are text for people: they make the message of an error that is told by its kind.
+var texts = []string{"panic", "malformed", "outOfRange", "notFound", "exists", "corrupt"}
+
 // message reports whether a call only makes text for people.
 func message(c *ast.CallExpr) bool {
 	f, ok := c.Fun.(*ast.SelectorExpr)
 	if !ok {
 		id, ok := c.Fun.(*ast.Ident)
-		return ok && id.Name == "panic"
+		return ok && slices.Contains(texts, id.Name)
 	}
 	pkg, ok := f.X.(*ast.Ident)
 	return ok && (pkg.Name == "fmt" || pkg.Name == "errors" && f.Sel.Name == "New")
@@ -419,7 +422,8 @@ func certain(e ast.Expr) bool {
 	case *ast.Ident:
 		return strings.HasPrefix(e.Name, "err") || strings.HasPrefix(e.Name, "Err")
 	case *ast.CallExpr:
-		return message(e)
+		id, ok := e.Fun.(*ast.Ident)
+		return message(e) || ok && (strings.HasPrefix(id.Name, "err") || id.Name == "hashError")
 	case *ast.UnaryExpr:
 		return true
 	}

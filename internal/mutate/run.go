@@ -20,8 +20,8 @@ import (
 )
 
 // batches are the budgets of one mutant: the tests that reach it are run in batches, the quickest first, each of about so much
-// time, until one fails. The last takes all that are left.
-var batches = []time.Duration{200 * time.Millisecond, time.Second, 5 * time.Second, time.Hour}
+// time, until one fails.
+var batches = []time.Duration{300 * time.Millisecond, 3 * time.Second, 15 * time.Second}
 
 // longest is the time that a test may take, by itself and without a mutant, to be run at all.
 const longest = 12 * time.Second

@@ -36,7 +36,7 @@ func parseArgon2(algorithm, rest string) (Hash, error) {
 	}
 	f = f[1:]
 	if len(f) > 0 && strings.HasPrefix(f[0], "v=") {
-		v, err := number(algorithm, "version", f[0][2:], 0, 1<<16)
+		v, err := number(algorithm, "version", f[0][2:], 1, 1<<16) // 0 would be a maker's
 		if err != nil {
 			return nil, err
 		}
