@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/latchbolt-go/latchbolt"
+	"github.com/latchbolt-go/latchbolt/internal/tally"
 )
 
 // Clients who want the program to be slow, large or forgetful. LATCHBOLT_HOSTILE=1 runs the full sizes, in which times are judged too;
@@ -174,6 +175,7 @@ func TestFloodOfLogins(t *testing.T) {
 		outcomes[0], outcomes[1], outcomes[2], quantile(busy, 0.5), quantile(busy, 0.99))
 	t.Logf("%d questions meanwhile: SessionUser took %v (99 %%), %v with the wait for a processor; peak of memory %d MiB",
 		len(calls), quantile(calls, 0.99), quantile(waits, 0.99), peak>>20)
+	tally.Log(t, "clients", clients*rounds, "told-busy", outcomes[2], "asked-meanwhile", len(calls), "max-p99-us", quantile(calls, 0.99).Microseconds(), "max-peak-mib", peak>>20)
 	if outcomes[0] == 0 || outcomes[2] == 0 || len(calls) == 0 {
 		t.Error("not all outcomes were seen")
 	}
@@ -245,6 +247,7 @@ func TestInventedNames(t *testing.T) {
 	grown := heap() - before
 	t.Logf("%d names in %v: the file has %d KiB, %d KiB of them free; the heap grew by %d KiB; %d counters", names, took.Round(time.Millisecond),
 		stats.FileSize>>10, stats.FreeBytes>>10, grown>>10, records(t, eng, latchbolt.BucketThrottle))
+	tally.Log(t, "names", names, "max-file-kib", stats.FileSize>>10)
 	if wait, n, err := eng.Throttled(t.Context(), u.ID); err != nil || wait != time.Second || n != 5 {
 		t.Errorf("the victim's counter: got %v, %d, %v", wait, n, err)
 	}
@@ -296,6 +299,7 @@ func TestInventedCookies(t *testing.T) {
 	must(t, "stats", err)
 	grown := heap() - heapBefore
 	t.Logf("%d cookies in %v, %v each: the heap grew by %d KiB", cookies, took.Round(time.Millisecond), took/time.Duration(cookies), grown>>10)
+	tally.Log(t, "cookies", cookies, "writes", after.Writes-before.Writes)
 	if after.Writes != before.Writes || after.FileSize != before.FileSize || after.CachedSessions != before.CachedSessions {
 		t.Errorf("before: %+v\nafter: %+v", before, after)
 	}

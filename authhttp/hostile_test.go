@@ -9,6 +9,7 @@ import (
 
 	"github.com/latchbolt-go/latchbolt"
 	"github.com/latchbolt-go/latchbolt/authtest"
+	"github.com/latchbolt-go/latchbolt/internal/tally"
 )
 
 // TestFloodOfForms sends 500 logins at once to two hashing slots. Those who find the queue full are answered 503 with the time after
@@ -57,6 +58,7 @@ func TestFloodOfForms(t *testing.T) {
 	}
 	wg.Wait()
 	t.Logf("%d clients: %v; %d pages served meanwhile", clients, statuses, served)
+	tally.Log(t, "clients", clients, "told-busy", statuses[http.StatusServiceUnavailable], "pages-meanwhile", served)
 	if statuses[http.StatusServiceUnavailable] == 0 || statuses[http.StatusUnauthorized] == 0 {
 		t.Errorf("not all answers were seen: %v", statuses)
 	}

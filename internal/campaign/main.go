@@ -2,6 +2,7 @@
 //
 //	go run ./internal/campaign                       the size of CI, which takes some twenty minutes on two cores
 //	go run ./internal/campaign -size long            the long size, which takes hours
+//	go run ./internal/campaign -size small           the size of every day, to try the campaign itself
 //	go run ./internal/campaign -only crash,fuzz      some steps, or those whose names begin so; nothing is written
 //	go run ./internal/campaign -only crash -seed 42  what a failure says: the same once more
 //	go run ./internal/campaign -list                 the steps, and what each runs
@@ -22,6 +23,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -38,7 +40,7 @@ type options struct {
 
 func main() {
 	var o options
-	flag.StringVar(&o.size, "size", "ci", "ci or long")
+	flag.StringVar(&o.size, "size", "ci", "small, ci or long; small is that of every day, to try the campaign itself")
 	flag.StringVar(&o.only, "only", "", "run only the steps of these `names`, with commas between; a name stands for all that begin with it")
 	flag.Uint64Var(&o.seed, "seed", 0, "the `number` that decides about everything random; 0 draws one")
 	flag.StringVar(&o.out, "out", "", "write the report to this `folder`; empty: docs/reports for a complete run, and none for a part")
@@ -59,8 +61,8 @@ func main() {
 
 // campaign reports whether all steps passed.
 func campaign(ctx context.Context, o *options) (bool, error) {
-	if o.size != "ci" && o.size != "long" || flag.NArg() > 0 {
-		return false, fmt.Errorf("there is no size %q: ci and long are; see -h", o.size)
+	if !slices.Contains([]string{"small", "ci", "long"}, o.size) || flag.NArg() > 0 {
+		return false, fmt.Errorf("there is no size %q; see -h", o.size)
 	}
 	if o.seed == 0 {
 		o.seed = uint64(time.Now().UnixNano())

@@ -156,6 +156,8 @@ func (p *parser) test(verdict, name, text string) {
 	case "PASS":
 		if top {
 			p.res.passed++
+		} else if p.res.fuzz != "" {
+			p.res.counts.Read("campaign: inputs=1")
 		}
 	case "SKIP":
 		p.res.skipped = append(p.res.skipped, name+": "+p.reason)

@@ -13,7 +13,7 @@ import (
 type proof struct {
 	name, promises string
 	pkg            string
-	ci, long       string   // what is set, in front of the command; "-" leaves the step out
+	ci, long       string   // what is set, in front of the command; "-" leaves the step out. For the small size nothing is
 	run            string   // pattern of tests; empty: all of the package
 	tests          []string // that have to be among them
 	seed           bool     // the tests take -seed
@@ -26,7 +26,7 @@ type proof struct {
 // proofs are all steps but the fuzz targets, which are found in the sources.
 var proofs = []proof{
 	{name: "crash-images", promises: "1, 2", pkg: "./internal/crashtest", ci: "LATCHBOLT_IMAGES=100000", long: "LATCHBOLT_IMAGES=1000000", run: "^Test([^K]|KillT)",
-		tests: []string{"TestAlone", "TestTogether", "TestImport", "TestNames", "TestEveryCall", "TestRestore", "TestKillThenCut", "TestControls", "TestControlTwoTransactions", "TestControlKillThenCut", "TestStrace"},
+		tests: []string{"TestAlone", "TestTogether", "TestImport", "TestNames", "TestEveryCall", "TestRestore", "TestKillThenCut", "TestSalvage", "TestControls", "TestControlSteps", "TestControlTwoTransactions", "TestControlKillThenCut", "TestStrace"},
 		seed:  true, counts: []string{"images>0", "bad", "controls>0"}},
 	{name: "kills", promises: "1, 2", pkg: "./internal/crashtest", ci: "LATCHBOLT_KILLS=1000", long: "LATCHBOLT_KILLS=10000", run: "^TestKill$",
 		tests: []string{"TestKill"}, seed: true, counts: []string{"kills>0", "acknowledged>0"}},
@@ -43,13 +43,17 @@ var proofs = []proof{
 		tests: []string{"TestLinearizable", "TestLinearizableCanFail"}, counts: []string{"operations>0"}},
 	{name: "revocation", promises: "3", pkg: ".", ci: "LATCHBOLT_REVOKE=2000000", long: "LATCHBOLT_REVOKE=10000000", run: "^Test(NothingPassesAfterRevocation|RevocationsOnAFullDisk)$",
 		tests: []string{"TestNothingPassesAfterRevocation", "TestRevocationsOnAFullDisk"}, counts: []string{"checks>0", "revocations>0"}},
-	{name: "model", promises: "2, 3", pkg: ".", ci: "", long: "LATCHBOLT_LONG=1", run: "^TestModel$", flags: "-race",
-		tests: []string{"TestModel"}, counts: []string{"operations>0"}},
+	{name: "model", promises: "2, 3", pkg: ".", ci: "LATCHBOLT_MODEL=60000", long: "LATCHBOLT_MODEL=1000000", run: "^TestModel", flags: "-race",
+		tests: []string{"TestModel", "TestModelCallsEverything"}, counts: []string{"operations>0"}},
 	{name: "work", promises: "5", pkg: ".", run: "^Test(CVE_2016_2513|EveryFailureLooksTheSame)$", tests: []string{"TestCVE_2016_2513", "TestEveryFailureLooksTheSame"}},
 	{name: "timing", promises: "5", pkg: ".", ci: "LATCHBOLT_TIMING=1", long: "LATCHBOLT_TIMING=1", run: "^TestTiming", tests: []string{"TestTimingOfLogins", "TestTimingCanFail"},
 		counts: []string{"samples>0", "attempts>0"}},
 	{name: "timing-web", promises: "5", pkg: "./authhttp", ci: "LATCHBOLT_TIMING=1", long: "LATCHBOLT_TIMING=1", run: "^Test(TimingOfPaths|EveryPathCostsTheSame)$",
 		tests: []string{"TestTimingOfPaths", "TestEveryPathCostsTheSame"}, counts: []string{"samples>0", "attempts>0"}},
+	{name: "hostile", promises: "4", pkg: ".", ci: "LATCHBOLT_HOSTILE=1", long: "LATCHBOLT_HOSTILE=1", run: "^Test(FloodOfLogins|SlotsBoundHashes|InventedNames|InventedCookies)$",
+		tests: []string{"TestFloodOfLogins", "TestSlotsBoundHashes", "TestInventedNames", "TestInventedCookies"}, counts: []string{"clients>0", "told-busy>0", "names>0", "cookies>0"}},
+	{name: "hostile-web", promises: "4", pkg: "./authhttp", ci: "LATCHBOLT_HOSTILE=1", long: "LATCHBOLT_HOSTILE=1", run: "^TestFloodOfForms$",
+		tests: []string{"TestFloodOfForms"}, counts: []string{"clients>0", "told-busy>0"}},
 	{name: "secrets", promises: "6", pkg: ".", run: "^Test(SecretsDoNotPrint|PasswordHashSecret|TokensAreNotStored|Canaries|EveryChangeIsRecorded)$",
 		tests: []string{"TestSecretsDoNotPrint", "TestPasswordHashSecret", "TestTokensAreNotStored", "TestCanaries", "TestEveryChangeIsRecorded"}},
 	{name: "history", pkg: ".", run: "^Test(History|Standards|FuzzTargets|PastDefects)$", tests: []string{"TestHistory", "TestStandards", "TestFuzzTargets", "TestPastDefects"},
@@ -74,11 +78,8 @@ func allSteps(ctx context.Context, root string, o *options) ([]*step, error) {
 }
 
 func (p *proof) step(o *options) *step {
-	size := p.ci
-	if o.size == "long" {
-		size = p.long
-	}
-	if size == "-" {
+	size := map[string]string{"small": "", "ci": p.ci, "long": p.long}[o.size]
+	if size == "-" || o.size == "small" && (p.command != "" || p.ci == "-") {
 		return nil
 	}
 	s := &step{name: p.name, promises: p.promises, env: strings.Fields(size), tests: p.tests, counts: p.counts, pkg: p.pkg}
@@ -94,7 +95,9 @@ func (p *proof) step(o *options) *step {
 		timeout = 6 * time.Hour
 	}
 	s.args = []string{"go", "test", "-count=1", "-v", "-timeout", timeout.String()}
-	s.args = append(s.args, strings.Fields(p.flags)...)
+	if o.size != "small" {
+		s.args = append(s.args, strings.Fields(p.flags)...)
+	}
 	if p.run != "" {
 		s.args = append(s.args, "-run", p.run)
 	}
@@ -120,11 +123,20 @@ func fuzzSteps(ctx context.Context, root string, o *options) ([]*step, error) {
 		if i := strings.LastIndexByte(file, '/'); i >= 0 {
 			dir = "./" + file[:i]
 		}
-		all = append(all, &step{name: "fuzz-" + strings.ReplaceAll(strings.TrimPrefix(dir, "./"), ".", "root") + "-" + fn, promises: "4", fuzz: fn, pkg: dir,
+		if o.size == "small" {
+			all = append(all, &step{name: fuzzName(dir, fn), promises: "4", fuzz: fn, pkg: dir, tests: []string{fn}, counts: []string{"inputs>0"},
+				args: []string{"go", "test", "-count=1", "-v", "-run", "^" + fn + "$", dir}})
+			continue
+		}
+		all = append(all, &step{name: fuzzName(dir, fn), promises: "4", fuzz: fn, pkg: dir,
 			args: []string{"go", "test", "-run", "^$", "-fuzz", "^" + fn + "$", "-fuzztime", o.fuzztime.String(), "-fuzzminimizetime", "10s", "-timeout", "0", dir}, counts: []string{"execs>0"}})
 	}
 	if len(all) < 14 {
 		return nil, fmt.Errorf("only %d fuzz targets were found", len(all))
 	}
 	return all, nil
+}
+
+func fuzzName(dir, fn string) string {
+	return "fuzz-" + strings.ReplaceAll(strings.TrimPrefix(dir, "./"), ".", "root") + "-" + fn
 }

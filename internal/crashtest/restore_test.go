@@ -78,7 +78,7 @@ func (m *making) mustHold(t *testing.T, seed uint64, controls map[string]func(i 
 	start, most := time.Now(), max(budget(t, 5)/10, 12)
 	seen, bad, first := m.images(t, m.events, seed, most)
 	t.Logf("%v images, %d bad, in %v", seen, bad, time.Since(start).Round(time.Millisecond))
-	tally.Log(t, "images", seen["old"]+seen["new"]+seen["bad"], "bad", bad, "controls", len(controls))
+	tally.Log(t, "images", seen["old"]+seen["new"]+seen["bad"], "bad", bad, "controls", len(controls), "seed", seed)
 	if bad > 0 {
 		t.Errorf("%d images are bad; the first: %v", bad, first)
 	}
@@ -92,6 +92,7 @@ func (m *making) mustHold(t *testing.T, seed uint64, controls map[string]func(i 
 			t.Errorf("%s: not caught", name)
 		} else {
 			t.Logf("%s: caught, %d bad; the first: %v", name, bad, first)
+			tally.Log(t, "controls", 1, "caught", 1)
 		}
 	}
 }
