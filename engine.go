@@ -331,7 +331,9 @@ func (e *Engine) CaseSensitive() bool { return e.caseSensitive }
 func (e *Engine) Now() time.Time { return e.clock.now() }
 
 // View calls fn with one consistent state of the file. fn must not call methods of
-// Engine that write.
+// Engine that write, nor wait for anybody: the pages of that state are not used again before it
+// returns, so the file grows by some ten KiB with every write meanwhile. What is to go to somebody who
+// may be slow is put aside first.
 func (e *Engine) View(ctx context.Context, fn func(*ReadTx) error) error { return e.view(ctx, fn) }
 
 // Update calls fn in a transaction and makes its changes durable before it

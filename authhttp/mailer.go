@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/latchbolt-go/latchbolt"
+	"github.com/latchbolt-go/latchbolt/internal/webui"
 )
 
 // SendReset sends a mail with a link to set a new password. The context ends after half a minute.
@@ -160,7 +161,7 @@ func (m *mailer) send(ctx context.Context, u *latchbolt.User, t latchbolt.Token)
 		err = m.call(ctx, ResetMail{User: u, To: u.Email, URL: link})
 	}
 	if err != nil {
-		m.a.setup.log.Error("authhttp: a reset mail was not sent", "user", uint64(u.ID), "err", err)
+		m.a.setup.log.Error("authhttp: a reset mail was not sent", "user", uint64(u.ID), "err", webui.WithoutLink(err, link))
 	}
 }
 

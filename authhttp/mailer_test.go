@@ -59,3 +59,23 @@ func TestMailerHangs(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+// A mail server that repeats what it refuses does not bring the link into the log. The canaries found that it did, in the console too.
+func TestMailErrorHoldsNoLink(t *testing.T) {
+	var link string
+	s := newSite(t, &authhttp.Auth{BaseURL: base, SendReset: func(_ context.Context, m authhttp.ResetMail) error {
+		link = m.URL
+		return fmt.Errorf("550 refused: %q, for %s", "Set a new password: "+m.URL, strings.TrimPrefix(m.URL, base))
+	}}, nil)
+	u := authtest.User(t, s.eng, "ada")
+	if err := s.eng.UpdateUser(t.Context(), u.ID, func(u *latchbolt.User) error { u.Email = "ada@example.org"; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	want(t, "request", s.browser().post("/accounts/password/reset/", "email", "ada@example.org"), http.StatusSeeOther)
+	s.auth.Wait()
+	_, rest, _ := strings.Cut(link, "/password/reset/")
+	token := strings.Trim(rest, "/")
+	if text := s.log.String(); len(token) < 40 || strings.Contains(text, token) || !strings.Contains(text, "550 refused") {
+		t.Errorf("token %q, log:\n%s", token, text)
+	}
+}

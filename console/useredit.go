@@ -11,6 +11,7 @@ import (
 
 	"github.com/latchbolt-go/latchbolt"
 	"github.com/latchbolt-go/latchbolt/authhttp"
+	"github.com/latchbolt-go/latchbolt/internal/webui"
 )
 
 func isInvalid(err error) bool { return errors.Is(err, latchbolt.ErrInvalid) }
@@ -24,7 +25,7 @@ func (v *view) sendLink(ctx context.Context, u latchbolt.User, t latchbolt.Token
 		return err
 	}
 	if err := v.callSendReset(ctx, authhttp.ResetMail{User: &u, To: u.Email, URL: link}); err != nil {
-		v.c.log.Error("console: a reset mail was not sent", "user", uint64(u.ID), "err", err)
+		v.c.log.Error("console: a reset mail was not sent", "user", uint64(u.ID), "err", webui.WithoutLink(err, link))
 		return errNoMail
 	}
 	return nil

@@ -176,7 +176,9 @@ func LogWriter() io.Writer {
 	return logTo
 }
 
-func logFile() string { return filepath.Join(os.Getenv(Variable), fmt.Sprintf("log-%d.json", os.Getpid())) }
+func logFile() string {
+	return filepath.Join(os.Getenv(Variable), fmt.Sprintf("log-%d.json", os.Getpid()))
+}
 
 // Run runs the tests of a package, of which the passwords are, and searches the logs of this process and those that it started. It
 // returns the exit code.
