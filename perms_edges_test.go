@@ -240,3 +240,24 @@ func TestUnwrittenPasswordChanges(t *testing.T) {
 		login(t, eng, "ada")
 	}
 }
+
+// TestPermBackendsAreToldWhoAsks: after a change of the user they still learn who it is, by which backend, and what it is now.
+func TestPermBackendsAreToldWhoAsks(t *testing.T) {
+	var asked latchbolt.Identity
+	ext := permBackend{fakeBackend: fakeBackend{name: "ext", err: latchbolt.ErrSkip},
+		has: func(id latchbolt.Identity, _ latchbolt.Perm, _ latchbolt.Object) (bool, error) {
+			asked = id
+			return id.Staff(), nil
+		}}
+	eng := openOn(t, newFaultStore(), &latchbolt.Config{Backends: []latchbolt.Backend{latchbolt.PasswordBackend{}, ext}})
+	ctx := t.Context()
+	u := addUser(t, eng, "ada")
+	id := authenticate(t, eng, "ada")
+	for _, staff := range []bool{true, false, true} {
+		must(t, "changing", eng.UpdateUser(ctx, u.ID, set(func(u *latchbolt.User) { u.Staff = staff })))
+		ok, err := eng.HasPerm(ctx, id, "ext.any")
+		if err != nil || ok != staff || asked.ID() != u.ID || asked.Backend() != "password" || asked.Staff() != staff {
+			t.Errorf("staff %v: %v, %v; asked about %v of %q", staff, ok, err, asked, asked.Backend())
+		}
+	}
+}
