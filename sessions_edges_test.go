@@ -189,3 +189,20 @@ func TestPasswordChangesLeaveNoTokens(t *testing.T) {
 		}
 	}
 }
+
+// TestTheOldestSessionsMakeRoom: within the limit, and not a session earlier.
+func TestTheOldestSessionsMakeRoom(t *testing.T) {
+	clock := newTestClock()
+	eng := openOn(t, newFaultStore(), &latchbolt.Config{Clock: clock.now, SweepEvery: -1, SessionLimit: 2})
+	addUser(t, eng, "ada")
+	var all []latchbolt.Token
+	for n := range 4 {
+		all = append(all, login(t, eng, "ada").Token)
+		clock.advance(time.Second)
+		for i, tok := range all {
+			if got, want := alive(t, eng, tok), i > n-2; got != want {
+				t.Errorf("after %d logins session %d lives: %v", n+1, i+1, got)
+			}
+		}
+	}
+}

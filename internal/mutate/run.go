@@ -19,9 +19,9 @@ import (
 	"github.com/latchbolt-go/latchbolt/internal/critical"
 )
 
-// batches are the budgets of one mutant: the tests that reach it are run in batches, the quickest first, each of about so much
-// time, until one fails.
-var batches = []time.Duration{300 * time.Millisecond, 3 * time.Second, 15 * time.Second}
+// batches are the budgets of one mutant: the tests that reach it are run in batches, the quickest first, until one fails. Each batch takes about
+// so much of the time that all tests of the package take. So a slow machine runs the same tests as a quick one.
+var batches = []float64{0.005, 0.05, 0.3}
 
 // longest is the time that a test may take, by itself and without a mutant, to be run at all.
 const longest = 12 * time.Second
@@ -41,6 +41,7 @@ type suite struct {
 	binary string
 	dir    string
 	tests  []test // the quickest first
+	took   time.Duration
 	mu     sync.Mutex
 }
 
@@ -133,6 +134,7 @@ func (r *runner) survey(ctx context.Context) error {
 			}
 			if len(reached) > 0 {
 				j.s.mu.Lock()
+				j.s.took += took
 				j.s.tests = append(j.s.tests, test{j.name, took, reached})
 				j.s.mu.Unlock()
 			}
@@ -251,7 +253,8 @@ func (r *runner) try(ctx context.Context, m *mutant) (o outcome, err error) {
 			}
 		}
 		o.reached += len(reach)
-		for _, budget := range batches {
+		for _, share := range batches {
+			budget := time.Duration(share * float64(s.took))
 			var names []string
 			var took time.Duration
 			for len(reach) > 0 && (len(names) == 0 || took+reach[0].took <= budget) {
