@@ -1,15 +1,12 @@
 package authhttp_test
 
 import (
-	"context"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/latchbolt-go/latchbolt"
 	"github.com/latchbolt-go/latchbolt/authhttp"
@@ -75,7 +72,7 @@ func run(h http.Handler, r *http.Request) func() {
 }
 
 // A signed-in request costs at most 10 allocations more behind the middleware than without it. The time, at
-// most 1.5 µs more, is for BenchmarkHandler to show, on a quiet machine.
+// most 1.5 µs more, is for BenchmarkMiddleware of the root to show, on a quiet machine.
 func TestHandlerAllocations(t *testing.T) {
 	s := newBenchSite(t)
 	bare := testing.AllocsPerRun(100, run(http.HandlerFunc(plainGreet), s.signedIn))
@@ -115,42 +112,6 @@ func BenchmarkHandler(b *testing.B) {
 			}
 		})
 	}
-}
-
-// BenchmarkHandlerCost runs a handler with the middleware and without it in turn, for somebody who is signed in, and reports what it
-// costs more: more-ns/request is the median of the differences. net/http's own copy of the request, without which there is no
-// context, is measured beside it.
-func BenchmarkHandlerCost(b *testing.B) {
-	s := newBenchSite(b)
-	const batch = 2000
-	timed := func(do func()) float64 {
-		start := time.Now()
-		for range batch {
-			do()
-		}
-		return float64(time.Since(start)) / batch
-	}
-	bare, behind := run(http.HandlerFunc(plainGreet), s.signedIn), run(s.auth.Handler(greet(b)), s.signedIn)
-	type key struct{}
-	ctx := context.WithValue(s.signedIn.Context(), key{}, 1)
-	var next http.Handler = http.HandlerFunc(plainGreet)
-	copied := run(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next.ServeHTTP(w, r.WithContext(ctx)) }), s.signedIn)
-	var more, bares, copies []float64
-	for i := 0; b.Loop(); i++ {
-		x, y, z := 0.0, 0.0, 0.0
-		if i%2 == 0 {
-			x, y, z = timed(bare), timed(behind), timed(copied)
-		} else {
-			z, y, x = timed(copied), timed(behind), timed(bare)
-		}
-		more, bares, copies = append(more, y-x), append(bares, x), append(copies, z-x)
-	}
-	median := func(v []float64) float64 { slices.Sort(v); return v[len(v)/2] }
-	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(median(more), "more-ns/request")
-	b.ReportMetric(median(bares), "bare-ns/request")
-	b.ReportMetric(median(copies), "copy-ns/request")
-	b.ReportMetric(testing.AllocsPerRun(1000, behind)-testing.AllocsPerRun(1000, bare), "more-allocs/request")
 }
 
 // TestConcurrentUse is for the race detector: many requests of one session and of several, on all paths.

@@ -1,5 +1,4 @@
-// Package embedcost measures what the engine adds to a program that embeds it: to the file, and to the memory at start.
-package embedcost
+package latchbolt_test
 
 import (
 	"bufio"
@@ -28,8 +27,8 @@ func BenchmarkEmbedded(b *testing.B) {
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			const strip = "-s -w"
-			without, with := build(b, c.without, strip), build(b, c.with, strip)
-			full, fullWith := build(b, c.without, ""), build(b, c.with, "")
+			without, with := buildProgram(b, c.without, strip), buildProgram(b, c.with, strip)
+			full, fullWith := buildProgram(b, c.without, ""), buildProgram(b, c.with, "")
 			var rss, anon []float64
 			for b.Loop() {
 				r0, a0 := resident(b, without)
@@ -47,10 +46,10 @@ func BenchmarkEmbedded(b *testing.B) {
 	}
 }
 
-func build(b *testing.B, name, ldflags string) string {
+func buildProgram(b *testing.B, name, ldflags string) string {
 	b.Helper()
 	out := filepath.Join(b.TempDir(), name)
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", ldflags, "-o", out, "./"+name)
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", ldflags, "-o", out, "./internal/embedcost/"+name)
 	if text, err := cmd.CombinedOutput(); err != nil {
 		b.Fatalf("%v: %v\n%s", cmd, err, text)
 	}
