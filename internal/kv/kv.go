@@ -160,6 +160,12 @@ type Tx interface {
 
 // The capabilities below are extra. A caller tries for them with a type assertion.
 
+// A Prober is a Reader that can tell quickly that a range is empty.
+type Prober interface {
+	// None reports whether there is certainly no key that starts with prefix. If it reports false, a Scan tells.
+	None(b Bucket, prefix []byte) (bool, error)
+}
+
 // A Backuper can copy itself while it is in use.
 type Backuper interface {
 	// Backup writes a consistent copy of the whole store to a new file at
