@@ -114,7 +114,7 @@ func appendCounted(b []byte, s string) []byte {
 
 func subjectKey(s Subject) []byte {
 	kind, id := s.subject()
-	return binary.BigEndian.AppendUint64([]byte{kind}, id)
+	return binary.BigEndian.AppendUint64(append(make([]byte, 0, grantObjectFrom), kind), id)
 }
 
 // grantKey is subject, permission, object; the object, the program's own

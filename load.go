@@ -191,8 +191,16 @@ func (l *stateLoader) perms() (*permIndex, error) {
 
 // granted returns what was granted to a subject itself, for all objects.
 func (l *stateLoader) granted(s Subject) (*permSet, error) {
+	key := subjectKey(s)
+	if none, err := l.tx.none(bucketGrant, key); none || err != nil {
+		return nil, err
+	}
+	return l.grantedUnder(key)
+}
+
+func (l *stateLoader) grantedUnder(subject []byte) (*permSet, error) {
 	var numbers []uint32
-	for e, err := range l.tx.scan(bucketGrant, subjectKey(s), nil) {
+	for e, err := range l.tx.scan(bucketGrant, subject, nil) {
 		if err != nil {
 			return nil, err
 		}

@@ -104,6 +104,16 @@ func (tx *ReadTx) scan(b kv.Bucket, prefix, from []byte) iter.Seq2[entry, error]
 	return opened(b, tx.r.Scan(b, prefix, from))
 }
 
+// none reports whether there is certainly no record under a prefix, where that is quicker to find out than by a scan.
+func (tx *ReadTx) none(b kv.Bucket, prefix []byte) (bool, error) {
+	p, ok := tx.r.(kv.Prober)
+	if !ok {
+		return false, nil
+	}
+	none, err := p.None(b, prefix)
+	return none, fromStore(err)
+}
+
 func (tx *ReadTx) scanBack(b kv.Bucket, prefix, before []byte) iter.Seq2[entry, error] {
 	return opened(b, tx.r.ScanBack(b, prefix, before))
 }

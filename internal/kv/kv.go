@@ -168,6 +168,12 @@ type Lender interface {
 	UpdateLent(ctx context.Context, fn func(Tx) error) (Rev, error)
 }
 
+// A Prober is a Reader that can tell quickly that a range is empty.
+type Prober interface {
+	// None reports whether there is certainly no key that starts with prefix. If it reports false, a Scan tells.
+	None(b Bucket, prefix []byte) (bool, error)
+}
+
 // A Backuper can copy itself while it is in use.
 type Backuper interface {
 	// Backup writes a consistent copy of the whole store to a new file at

@@ -80,6 +80,7 @@ type Store struct {
 	// committing the group whose commit is on its way there.
 	durable    atomic.Uint64
 	committing atomic.Pointer[group]
+	roots      atomic.Pointer[roots] // of the state that was read last
 
 	// gate is held for reading by every transaction that is not nested in
 	// another, and for writing by Compact, BulkUpdate and Close, which first take the

@@ -48,6 +48,9 @@ func (s *Store) read(fn func(kv.Reader) error) (kv.Rev, error) {
 	}
 	r := &reader{s: s, tx: tx, fn: fn}
 	defer r.finish()
+	if err := r.locate(); err != nil {
+		return 0, err
+	}
 	rev := s.offset + kv.Rev(tx.ID())
 	return rev, s.mark.Call(r)
 }
@@ -62,12 +65,22 @@ type reader struct {
 	tx     *bolt.Tx
 	fn     func(kv.Reader) error
 	closed bool
+	pages  pages
+	roots  *roots // nil: read by bbolt, as in an Update, whose pages are not in the file yet
 	few    [fewBuckets]*bolt.Bucket
 	more   map[int]*bolt.Bucket
 }
 
 // Run implements [nested.Closure].
 func (r *reader) Run() error { return r.fn(r) }
+
+// locate finds the roots of the buckets.
+func (r *reader) locate() (err error) {
+	defer r.s.guard(&err)
+	r.pages = mapped(r.tx)
+	r.roots = r.s.rootsAt(r.tx, &r.pages)
+	return nil
+}
 
 // finish ends the transaction of a View, however its closure ended.
 func (r *reader) finish() {
@@ -132,16 +145,31 @@ func (r *reader) Get(b kv.Bucket, key []byte) ([]byte, error) {
 
 func (r *reader) get(i int, key []byte) (value []byte, err error) {
 	defer r.s.guard(&err)
-	b, err := r.bucket(i)
+	if at, ok := r.direct(i); ok {
+		value, err = r.directGet(i, at, key)
+	} else {
+		var b *bolt.Bucket
+		if b, err = r.bucket(i); err == nil {
+			value = b.Get(key)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
-	value = b.Get(key)
 	if len(value) > kv.MaxValue {
 		return nil, r.s.corrupt("bucket %q: a value of %d bytes", r.s.names[i], len(value))
 	}
 	touch(value)
 	return value, nil
+}
+
+// None implements [kv.Prober].
+func (r *reader) None(b kv.Bucket, prefix []byte) (bool, error) {
+	i, err := r.find(b)
+	if err != nil {
+		return false, err
+	}
+	return r.none(i, prefix)
 }
 
 // Scan implements [kv.Reader].
