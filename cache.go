@@ -214,7 +214,8 @@ type userState struct {
 	perms      *permSet   // own and of the groups; nil: none
 	index      *permIndex // what the numbers in perms stand for; set if there are any
 	groups     []GroupID
-	idents     []identity // one for each configured backend
+	idents     []identity  // one for each configured backend
+	first      [1]identity // where idents is kept if there is one backend: one object less to look at for the collector
 }
 
 // A userTable holds the present state of users in numbered cells.

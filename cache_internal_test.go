@@ -983,6 +983,57 @@ func TestSessionTableReaders(t *testing.T) {
 	}
 }
 
+// TestSessionCountIsNeverTooLow lets a user log in and out, also on a disk that is full, and compares
+// what is known of the number of its sessions with the file.
+func TestSessionCountIsNeverTooLow(t *testing.T) {
+	const limit = 5
+	w := newCacheWorld(t, Config{SessionLimit: limit})
+	rng := rand.New(rand.NewPCG(7, 8))
+	tokens := []Token{w.token, w.other}
+	known := 0
+	for step := range 500 {
+		i := rng.IntN(len(tokens))
+		if rng.IntN(4) == 0 {
+			w.store.failing(kv.ErrFull)
+		}
+		id, err := w.e.Identity(w.ctx, w.user)
+		w.must(err)
+		switch rng.IntN(4) {
+		case 0:
+			_ = w.e.Logout(w.ctx, tokens[i]) // on a full disk it is denied, and still in the file
+		case 1:
+			if s, err := w.e.Renew(w.ctx, tokens[i]); err == nil {
+				tokens[i] = s.Token
+			}
+		case 2:
+			if s, err := w.e.Login(w.ctx, id, LoginOptions{Previous: tokens[i]}); err == nil {
+				tokens[i] = s.Token
+			}
+		default:
+			if s, err := w.e.Login(w.ctx, id, LoginOptions{}); err == nil {
+				tokens = append(tokens[max(0, len(tokens)-2*limit):], s.Token)
+			}
+		}
+		w.store.failing(nil)
+		stored := 0
+		w.must(w.e.view(w.ctx, func(tx *ReadTx) error {
+			all, err := tx.sessionsOf(w.user)
+			stored = len(all)
+			return err
+		}))
+		n, ok := w.e.held.n[w.user]
+		if ok {
+			known++
+		}
+		if ok && int(n) < stored || stored > limit {
+			t.Fatalf("step %d: %d sessions, known to be at most %d (%v), limit %d", step, stored, n, ok, limit)
+		}
+	}
+	if known < 50 {
+		t.Errorf("the number was known in %d steps: this tests nothing", known)
+	}
+}
+
 // TestPasswordChangesDuringTheCheck changes the password after Authenticate read the hash, as
 // the owner does who learned that somebody else knows it.
 func TestPasswordChangesDuringTheCheck(t *testing.T) {

@@ -41,7 +41,8 @@ type Config struct {
 	// outside the file. The first is used for new hashes, all for checking.
 	Peppers []Pepper
 	// HashSlots is how many passwords may be hashed at the same time. 0 means
-	// GOMAXPROCS.
+	// GOMAXPROCS. While all slots hash, other goroutines get a processor only when Go takes one away from
+	// a hash, which is after 10 ms; with fewer slots than processors they never wait.
 	HashSlots int
 	// HashQueue is how many more may wait for a slot; beyond that
 	// [ErrBusy] is returned. 0 means 16 for each slot, negative none.

@@ -430,11 +430,11 @@ func (u *updating) unfence() {
 func (e *Engine) finish(fx *effects, fenced bool, rev kv.Rev, err error) error {
 	if fenced {
 		e.cache.settle(fx, rev, err)
-		if err != nil {
-			e.held.forgetAll()
-		}
 	}
 	if err != nil {
+		if fenced || fx.counted {
+			e.held.forgetAll()
+		}
 		if isUnknown(err) {
 			e.cache.dropAll()
 		}

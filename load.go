@@ -332,7 +332,9 @@ func (e *Engine) finishState(st *userState) {
 	if e.denied.deactivated(st.id) {
 		st.inactive = true
 	}
-	st.idents = make([]identity, len(e.backends))
+	if st.idents = st.first[:]; len(e.backends) > len(st.first) {
+		st.idents = make([]identity, len(e.backends))
+	}
 	for i, b := range e.backends {
 		st.idents[i] = identity{st: st, e: e, backend: b.Name(), allowed: allowsInactive(b)}
 	}

@@ -316,6 +316,7 @@ func (tx *Tx) makeRoom(id UserID) error {
 	all, err := tx.sessionsOf(id)
 	if err != nil || len(all) < limit {
 		if err == nil {
+			tx.fx.counted = true
 			tx.e.held.set(id, len(all))
 		}
 		return err

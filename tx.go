@@ -59,9 +59,11 @@ type effects struct {
 
 	newSessions int // filed as new
 	audited     int // entries of the audit trail
+
+	counted bool // sessions of a user, in this run of the function or an earlier one; see heldCount
 }
 
-func (fx *effects) reset() { *fx = effects{} }
+func (fx *effects) reset() { *fx = effects{counted: fx.counted} }
 
 func (tx *Tx) touchUser(id UserID)   { tx.fx.users = append(tx.fx.users, id) }
 func (tx *Tx) touchGroup(id GroupID) { tx.fx.groups = append(tx.fx.groups, id) }
