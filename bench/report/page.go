@@ -39,12 +39,15 @@ func (p *page) head() {
 	if p.raw.facts["short"] != "" {
 		p.printf("**A smoke run: each benchmark ran once, and the figures mean nothing.**\n\n")
 	}
+	if p.busy() {
+		p.printf("**The machine was busy with other things: times are too long, and ratios uncertain.**\n\n")
+	}
 	if at := p.raw.facts["interrupted"]; at != "" {
 		p.printf("**Interrupted %s: what comes later in a round was measured less often, or not at all.**\n\n", at)
 	}
 	p.printf("Each figure is the median of the rounds, with the least and the greatest. A ratio is taken within a round, the two measured in turn, so that a noisy " +
 		"machine is noisy for both; ratios count more than times.\n\n| | |\n|---|---|\n")
-	for _, f := range []struct{ name, key string }{{"machine", "cpu"}, {"processors", "processors"}, {"memory", "memory"}, {"system", "system"}, {"file system", "filesystem"},
+	for _, f := range []struct{ name, key string }{{"machine", "cpu"}, {"processors", "processors"}, {"memory", "memory"}, {"load average before", "load"}, {"system", "system"}, {"file system", "filesystem"},
 		{"Go", "go"}, {"commit", "commit"}, {"when", "date"}, {"rounds", "rounds"}, {"time for each benchmark", "benchtime"}, {"peers", "peers"}, {"Django", "django"}} {
 		if v := p.raw.facts[f.key]; v != "" {
 			p.printf("| %s | %s |\n", f.name, v)
@@ -54,6 +57,14 @@ func (p *page) head() {
 		p.printf("\n**Failed:** `%s`\n", line)
 	}
 	p.printf("\n")
+}
+
+// busy says whether others kept more than half of the processors busy in the minute before the run.
+func (p *page) busy() bool {
+	minute, _, _ := strings.Cut(p.raw.facts["load"], " ")
+	load, err := strconv.ParseFloat(minute, 64)
+	n, err2 := strconv.ParseFloat(p.raw.facts["processors"], 64)
+	return err == nil && err2 == nil && load > n/2
 }
 
 func (p *page) targetTable() {

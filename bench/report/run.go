@@ -109,7 +109,7 @@ func (pl *plan) facts(ctx context.Context, root string, w io.Writer) error {
 	facts := [][2]string{
 		{"command", pl.command}, {"commit", commit}, {"date", time.Now().UTC().Format("2006-01-02 15:04 UTC")}, {"go", runtime.Version()},
 		{"processors", fmt.Sprint(runtime.NumCPU())}, {"rounds", fmt.Sprint(pl.rounds)}, {"benchtime", pl.benchtime}, {"environment", strings.Join(pl.env, " ")},
-		{"memory", memory()}, {"system", system(ctx, pl)}, {"filesystem", fileSystem(ctx, pl)}, {"peers", pl.peers(ctx, root)}, {"django", pl.django(ctx, root)},
+		{"memory", memory()}, {"load", load()}, {"system", system(ctx, pl)}, {"filesystem", fileSystem(ctx, pl)}, {"peers", pl.peers(ctx, root)}, {"django", pl.django(ctx, root)},
 	}
 	if pl.short {
 		facts = append(facts, [2]string{"short", "yes"})
@@ -134,6 +134,15 @@ func memory() string {
 		return ""
 	}
 	return size(kib * 1024)
+}
+
+// load is the load average when the run begins: what the machine does besides.
+func load() string {
+	data, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return ""
+	}
+	return strings.Join(strings.Fields(string(data))[:3], " ")
 }
 
 func system(ctx context.Context, pl *plan) string {
