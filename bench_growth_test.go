@@ -66,8 +66,8 @@ func BenchmarkGrowth(b *testing.B) {
 	}
 }
 
-// resident returns how much memory the process has, in bytes: its own, and that of files it has mapped.
-func resident(b *testing.B) (own, mapped int64) {
+// ownMemory returns how much memory the process has, in bytes: its own, and that of files it has mapped.
+func ownMemory(b *testing.B) (own, mapped int64) {
 	debug.FreeOSMemory()
 	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -95,12 +95,12 @@ func benchmarkOpen(b *testing.B, path string, p *growth.Population) {
 		check(b, err)
 		check(b, db.Close())
 
-		ownBefore, mapBefore := resident(b)
+		ownBefore, mapBefore := ownMemory(b)
 		start = time.Now()
 		eng, err := latchbolt.Open(path, growthConfig())
 		took := time.Since(start)
 		check(b, err)
-		own, mapped := resident(b)
+		own, mapped := ownMemory(b)
 		token := p.Token(i * 7919 % p.Sessions())
 		start = time.Now()
 		_, err = eng.SessionUser(context.Background(), token)
