@@ -178,7 +178,7 @@ func named(all []*mutant, path string) ([]*mutant, error) {
 	for line := range strings.Lines(string(data)) {
 		lines[strings.TrimSpace(line)] = true
 	}
-	return slices.DeleteFunc(slices.Clone(all), func(m *mutant) bool { return !lines[m.label()] }), nil
+	return slices.DeleteFunc(slices.Clone(all), func(m *mutant) bool { return !lines[strings.TrimSpace(m.label())] }), nil
 }
 
 // try runs the tests with each of the chosen mutants.
