@@ -56,6 +56,14 @@ var buckets = []kv.Bucket{
 // appended are the buckets whose keys begin with a time, or with one that is nearly always as far from now.
 var appended = []kv.Bucket{bucketSession, bucketValues, bucketToken, bucketAudit}
 
+// leastKey is the length in bytes of the shortest key of a bucket whose keys are taken apart. One that is shorter is damage.
+var leastKey = map[kv.Bucket]int{
+	bucketUser: 8, bucketUserEmail: 1 + 8, bucketLogin: 8, bucketSuperuser: 8, bucketGroup: 8, bucketMember: 8 + 8, bucketPerm: 4,
+	bucketPermName: 2 + 2 + 2, bucketGrant: grantObjectFrom, bucketHolder: grantObjectFrom, bucketSession: 16, bucketValues: 16,
+	bucketSessionNew: sessionNewSelectorFrom + 16, bucketSessionUser: sessionUserSelectorFrom + 16, bucketSessionKey: 32, bucketToken: 16,
+	bucketTokenUser: 8 + 2 + 16, bucketThrottle: 1 + 8, bucketAudit: 8,
+}
+
 // Keys of bucketMeta.
 var (
 	keyFormat = []byte("format") // version, instance, secret, settings

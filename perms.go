@@ -3,6 +3,7 @@ package latchbolt
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -365,8 +366,8 @@ func (tx *ReadTx) grants(b kv.Bucket, prefix []byte, parse func([]byte) (Subject
 	}
 	grants := make([]Grant, 0, len(keys))
 	for _, k := range keys {
-		if _, _, err := tx.get(b, k); err != nil {
-			return nil, err
+		if _, ok, err := tx.get(b, k); err != nil || !ok {
+			return nil, errors.Join(err, corruptIf(!ok, "a grant that is not where its key belongs"))
 		}
 		s, id := parse(k)
 		p, err := tx.permission(id)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"iter"
 	"time"
@@ -205,9 +206,14 @@ func (tx *Tx) deleteAll(b kv.Bucket, keys [][]byte) error {
 // keys returns copies of at most limit keys under a prefix; limit 0 means all.
 func (tx *ReadTx) keys(b kv.Bucket, prefix, from []byte, limit int) ([][]byte, error) {
 	var keys [][]byte
+	least := leastKey[b]
 	for p, err := range tx.r.Scan(b, prefix, from) {
 		if err != nil {
 			return nil, fromStore(err)
+		}
+		// The records are not looked at here, so no checksum tells.
+		if len(p.Key) < least {
+			return nil, corrupt(fmt.Sprintf("%s %x", b, p.Key), errors.New("the key is too short"))
 		}
 		keys = append(keys, append([]byte(nil), p.Key...))
 		if len(keys) == limit {

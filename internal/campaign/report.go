@@ -102,7 +102,11 @@ func (r *report) table() string {
 func (r *report) page() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Campaign of %s, size %s\n\n", r.began.Format("2006-01-02"), r.size)
-	fmt.Fprintf(&b, "Written by `go run ./internal/campaign -size %s -seed %d`; begun %s, took %v. %s\n\n", r.size, r.seed,
+	only := ""
+	if r.only != "" {
+		only = " -only " + r.only
+	}
+	fmt.Fprintf(&b, "Written by `go run ./internal/campaign -size %s -seed %d%s`; begun %s, took %v. %s\n\n", r.size, r.seed, only,
 		r.began.Format("15:04 MST"), r.took.Round(time.Second), r.sentence())
 	b.WriteString("| | |\n|---|---|\n")
 	for _, s := range r.system {
