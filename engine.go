@@ -23,7 +23,6 @@ type Engine struct {
 	cfg           Config
 	path          string
 	store         kv.Store
-	lend          func(context.Context, func(kv.Tx) error) (kv.Rev, error) // the store's UpdateLent, or its Update
 	meta          *metaRecord
 	caseSensitive bool
 	epoch         atomic.Uint32
@@ -170,10 +169,6 @@ func (e *Engine) initFile(w kv.Tx) error {
 // start reads what is kept in memory, and gets ready to serve.
 func (e *Engine) start() error {
 	c := &e.cfg
-	e.lend = e.store.Update
-	if l, ok := e.store.(kv.Lender); ok {
-		e.lend = l.UpdateLent
-	}
 	e.clock = newClock(c.Clock)
 	e.cache = newCache(c.CacheSessions, c.CacheUsers, &e.denied)
 	e.backends = c.Backends
@@ -375,7 +370,10 @@ func (e *Engine) update(ctx context.Context, fn func(*Tx) error) error {
 // many that come at once can be run by one goroutine.
 func (e *Engine) updateLent(ctx context.Context, fn func(*Tx) error) error {
 	u := updating{e: e, ctx: ctx, fn: fn}
-	return u.do(e.lend)
+	if l, ok := e.store.(kv.Lender); ok {
+		return u.do(l.UpdateLent)
+	}
+	return u.do(e.store.Update)
 }
 
 // An updating is one call of update.

@@ -225,6 +225,11 @@ type splitStore struct {
 	late kv.Bucket
 }
 
+// UpdateLent is Update.
+func (s *splitStore) UpdateLent(ctx context.Context, fn func(kv.Tx) error) (kv.Rev, error) {
+	return s.Update(ctx, fn)
+}
+
 // Update implements [kv.Store], badly.
 func (s *splitStore) Update(ctx context.Context, fn func(kv.Tx) error) (kv.Rev, error) {
 	late := make(map[string][]byte)
