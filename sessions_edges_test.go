@@ -143,7 +143,7 @@ func TestNewSessionsAreMerged(t *testing.T) {
 	eng := openOn(t, store, &latchbolt.Config{SweepEvery: -1, SessionLimit: -1})
 	addUser(t, eng, "ada")
 	id := authenticate(t, eng, "ada")
-	const mergeEvery = 256
+	const mergeEvery = 128
 	for i := 1; i <= mergeEvery; i++ {
 		if _, err := eng.Login(t.Context(), id, latchbolt.LoginOptions{}); err != nil {
 			t.Fatal(err)
