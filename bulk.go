@@ -85,6 +85,7 @@ type Loader struct {
 
 	dropped []droppedUser // by identifier
 	fresh   []droppedUser // found since
+	sealed  []byte        // the record that is merged
 	inFile  bool          // the name before is in the file
 }
 

@@ -59,15 +59,14 @@ func (l *Loader) finish(opts *LoadOptions) error {
 		bucket kv.Bucket
 		class  byte
 		user   func(key []byte) UserID
-		body   func(*record.Builder, []byte)
 	}{
-		{bucketLogin, loadLogin, ofUser, func(r *record.Builder, v []byte) { r.AddBytes(v) }},
-		{bucketSuperuser, loadSuper, ofUser, func(r *record.Builder, v []byte) { r.AddBytes(v) }},
-		{bucketMember, loadMember, func(key []byte) UserID { return keyUser(key[8:]) }, nil},
-		{bucketGrant, loadGrant, func(key []byte) UserID { return keyUser(key[1:]) }, nil},
-		{bucketHolder, loadHolder, func(key []byte) UserID { return keyUser(key[5:]) }, nil},
+		{bucketLogin, loadLogin, ofUser},
+		{bucketSuperuser, loadSuper, ofUser},
+		{bucketMember, loadMember, func(key []byte) UserID { return keyUser(key[8:]) }},
+		{bucketGrant, loadGrant, func(key []byte) UserID { return keyUser(key[1:]) }},
+		{bucketHolder, loadHolder, func(key []byte) UserID { return keyUser(key[5:]) }},
 	} {
-		if err := l.bulk.Merge(m.bucket, l.entries(m.bucket, m.class, m.user, m.body), nil); err != nil {
+		if err := l.bulk.Merge(m.bucket, l.entries(m.bucket, m.class, m.user), nil); err != nil {
 			return fromStore(err)
 		}
 	}
@@ -122,13 +121,6 @@ func (l *Loader) isDropped(id UserID) bool {
 	return found
 }
 
-// idRecord is an index entry that leads to an identifier.
-func idRecord(id UserID) *record.Builder {
-	r := record.New(recordVersion)
-	r.AddUint64(uint64(id))
-	return r
-}
-
 // names yields the index by name.
 func (l *Loader) names() iter.Seq2[kv.Pair, error] {
 	return func(yield func(kv.Pair, error) bool) {
@@ -142,7 +134,7 @@ func (l *Loader) names() iter.Seq2[kv.Pair, error] {
 				continue
 			}
 			prev, l.inFile = append(prev[:0], en.Key...), false
-			if !yieldSealed(yield, bucketUserName, en.Key, err, func() *record.Builder { return idRecord(keyUser(en.Value)) }) {
+			if !l.yieldSealed(yield, bucketUserName, en.Key, en.Value, err) {
 				return
 			}
 		}
@@ -177,17 +169,14 @@ func (l *Loader) findTakenNames() error {
 	return nil
 }
 
-// yieldSealed yields a record, or an error that stands for it.
-func yieldSealed(yield func(kv.Pair, error) bool, b kv.Bucket, key []byte, err error, body func() *record.Builder) bool {
-	var value []byte
-	if err == nil {
-		value, err = seal(b, key, body())
-	}
+// yieldSealed yields the record that has a body, or an error in its place. The value is valid until the next one.
+func (l *Loader) yieldSealed(yield func(kv.Pair, error) bool, b kv.Bucket, key, body []byte, err error) bool {
 	if err != nil {
 		yield(kv.Pair{}, err)
 		return false
 	}
-	return yield(kv.Pair{Key: key, Value: value}, nil)
+	l.sealed = record.Append(l.sealed[:0], recordVersion, body, string(b), key)
+	return yield(kv.Pair{Key: key, Value: l.sealed}, nil)
 }
 
 // emails yields the index by address.
@@ -215,7 +204,7 @@ func (l *Loader) emails() iter.Seq2[kv.Pair, error] {
 				}
 				key = append(prev[:len(prev):len(prev)], en.Value...)
 			}
-			if !yieldSealed(yield, bucketUserEmail, key, err, func() *record.Builder { return idRecord(id) }) {
+			if !l.yieldSealed(yield, bucketUserEmail, key, en.Value, err) {
 				return
 			}
 		}
@@ -280,8 +269,8 @@ func (l *Loader) reportDropped(opts *LoadOptions) error {
 	return nil
 }
 
-// entries yields the entries of another class whose users stay. body adds what stands in the record; nil adds nothing.
-func (l *Loader) entries(b kv.Bucket, class byte, user func(key []byte) UserID, body func(*record.Builder, []byte)) iter.Seq2[kv.Pair, error] {
+// entries yields the entries of another class whose users stay. What was collected with the key is the body of the record.
+func (l *Loader) entries(b kv.Bucket, class byte, user func(key []byte) UserID) iter.Seq2[kv.Pair, error] {
 	return func(yield func(kv.Pair, error) bool) {
 		var prev []byte
 		for en, err := range l.sorted.Sorted(class) {
@@ -289,13 +278,7 @@ func (l *Loader) entries(b kv.Bucket, class byte, user func(key []byte) UserID, 
 				continue // what was granted twice is granted
 			}
 			prev = append(prev[:0], en.Key...)
-			if !yieldSealed(yield, b, en.Key, err, func() *record.Builder {
-				r := record.New(recordVersion)
-				if body != nil {
-					body(r, en.Value)
-				}
-				return r
-			}) {
+			if !l.yieldSealed(yield, b, en.Key, en.Value, err) {
 				return
 			}
 		}

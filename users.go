@@ -214,11 +214,12 @@ func asStored(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond)
 
 // add appends the field errors in err, if any.
 func (e FieldErrors) add(err error) FieldErrors {
+	if err == nil {
+		return e // before there is anything to allocate
+	}
 	var many FieldErrors
 	var one *FieldError
 	switch {
-	case err == nil:
-		return e
 	case errors.As(err, &many):
 		return append(e, many...)
 	case errors.As(err, &one):

@@ -105,6 +105,14 @@ func (b *Builder) Seal(bucket string, key []byte) ([]byte, error) {
 	return framed, nil
 }
 
+// Append appends the value to store under bucket and key that has a whole body already. It is New, AddBytes and Seal without an
+// allocation.
+func Append(dst []byte, version byte, body []byte, bucket string, key []byte) []byte {
+	from := len(dst)
+	dst = append(append(dst, version), body...)
+	return binary.BigEndian.AppendUint32(dst, checksum(bucket, key, dst[from:]))
+}
+
 // A Body is what is left to read of a record's body. A read that does not
 // fit makes it fail, and [Body.Done] reports that; the values read meanwhile are zero.
 type Body struct {

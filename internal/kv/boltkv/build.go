@@ -1,7 +1,6 @@
 package boltkv
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"hash/fnv"
@@ -19,24 +18,27 @@ import (
 type builder struct {
 	ctx      context.Context
 	f        *os.File
-	w        *bufio.Writer
+	w        *behindWriter
 	pageSize int
 	maxPages uint64
 	next     uint64 // page to be written next
 	zeros    []byte // a page of them
 }
 
-// buildBuffer is how much is written to the file at once.
+// buildBuffer is how much is written to the file at once, while as much is filled.
 const buildBuffer = 1 << 20
 
 // newBuilder returns a builder into the empty file f. maxSize limits the file, in bytes; 0 is no limit.
 func newBuilder(ctx context.Context, f *os.File, pageSize int, maxSize int64) *builder {
-	b := &builder{ctx: ctx, f: f, w: bufio.NewWriterSize(f, buildBuffer), pageSize: pageSize, maxPages: maxFilePages}
+	b := &builder{ctx: ctx, f: f, w: newBehindWriter(f, buildBuffer), pageSize: pageSize, maxPages: maxFilePages}
 	if maxSize > 0 {
 		b.maxPages = min(b.maxPages, uint64(maxSize)/uint64(pageSize))
 	}
 	return b
 }
+
+// close gives up what goes on beside. The file may be incomplete then.
+func (b *builder) close() { b.w.close() }
 
 // begin leaves room for the first two pages.
 func (b *builder) begin() error {

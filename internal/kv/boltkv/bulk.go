@@ -126,6 +126,7 @@ func (s *Store) build(ctx context.Context, f *os.File, fn func(kv.Bulk) error) e
 	defer s.rollback(tx)
 	b := &bulk{txn: *newTxn(s, tx), build: newBuilder(ctx, f, s.pageSize, s.opt.MaxSize), fn: fn, roots: make(map[int]uint64)}
 	defer b.close()
+	defer b.build.close()
 	if err := b.build.begin(); err != nil {
 		return s.bulkErr(err)
 	}
