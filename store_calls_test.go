@@ -23,6 +23,8 @@ type callStore struct {
 	kv.Store
 	left atomic.Int64 // calls until the one that fails; 0: none will
 	hit  atomic.Bool
+	// beside: the call that failed was made for nobody who waits, or for a change that goes on when its caller has left.
+	beside atomic.Bool
 }
 
 // marked is the key of a context whose transactions count.
@@ -32,6 +34,7 @@ func (s *callStore) fails(ctx context.Context) error {
 	if ctx.Value(marked{}) == nil || s.left.Load() <= 0 || s.left.Add(-1) > 0 {
 		return nil
 	}
+	s.beside.Store(ctx.Done() == nil)
 	s.hit.Store(true)
 	return errNthCall
 }
@@ -439,6 +442,10 @@ func mayFail(t *testing.T, w *callWorld, store *callStore, before []record, n in
 			t.Error("it does not ask the store")
 		}
 		return false
+	}
+	if err == nil && steps && store.beside.Load() { // it succeeded, and cannot once more
+		w.eng.Settle(t.Context())
+		return true
 	}
 	if !errors.Is(err, errNthCall) {
 		t.Fatalf("call %d of the store fails: got %v", n, err)
