@@ -64,7 +64,7 @@ type Population struct {
 // Make makes a file at path, where there must be none, by an engine with the configuration cfg, whose Clock decides what
 // is now. It is not supported on Windows.
 func Make(ctx context.Context, path string, cfg *latchbolt.Config, size Size) (*Population, error) {
-	if size.Users < 1 && size.Sessions > 0 || size.Users >= 1<<32 || size.Sessions >= 1<<32 {
+	if size.Users < 1 && size.Sessions > 0 || uint64(size.Users) >= 1<<32 || uint64(size.Sessions) >= 1<<32 {
 		return nil, fmt.Errorf("growth: %d sessions of %d users cannot be made", size.Sessions, size.Users)
 	}
 	p := &Population{size: size}
