@@ -45,8 +45,8 @@ func TestPasswordChange(t *testing.T) {
 }
 
 func TestDevices(t *testing.T) {
-	now := time.Date(2026, 5, 4, 10, 0, 0, 0, time.UTC)
-	s := newSite(t, nil, &latchbolt.Config{Clock: func() time.Time { return now }})
+	clock := clockAt(time.Date(2026, 5, 4, 10, 0, 0, 0, time.UTC))
+	s := newSite(t, nil, &latchbolt.Config{Clock: clock.now})
 	authtest.User(t, s.eng, "ada")
 	authtest.User(t, s.eng, "eve")
 	phone, desk, eve := s.browser(), s.browser(), s.browser()
@@ -75,7 +75,7 @@ func TestDevices(t *testing.T) {
 	want(t, "a name", desk.post("/accounts/sessions/name/", "id", id(phone), "name", " kitchen phone "), 303)
 	want(t, "the name", desk.get("/accounts/?done=named"), 200, "kitchen phone", "The name is saved.")
 	// What was long ago has to be confirmed first: STANDARDS 44.
-	now = now.Add(time.Hour)
+	clock.advance(time.Hour)
 	res := desk.post("/accounts/sessions/end/", "id", id(phone))
 	if got := res.Header.Get("Location"); res.StatusCode != 303 || got != "/accounts/confirm/" {
 		t.Errorf("stale: %d %q", res.StatusCode, got)

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/latchbolt-go/latchbolt"
 	"github.com/latchbolt-go/latchbolt/authhttp"
@@ -250,3 +251,16 @@ func (s *brokenStore) Load(ctx context.Context, id latchbolt.SessionID) ([]byte,
 	}
 	return s.SessionStore.Load(ctx, id)
 }
+
+// A testClock stands still until it is advanced, also for what goes on beside the test.
+type testClock struct{ nanos atomic.Int64 }
+
+func clockAt(at time.Time) *testClock {
+	c := new(testClock)
+	c.nanos.Store(at.UnixNano())
+	return c
+}
+
+func (c *testClock) now() time.Time { return time.Unix(0, c.nanos.Load()).UTC() }
+
+func (c *testClock) advance(d time.Duration) { c.nanos.Add(int64(d)) }

@@ -135,15 +135,15 @@ func TestProgramsGet401(t *testing.T) {
 }
 
 func TestRequireFresh(t *testing.T) {
-	now := time.Date(2026, 5, 4, 10, 0, 0, 0, time.UTC)
-	s := newSite(t, nil, &latchbolt.Config{Clock: func() time.Time { return now }})
+	clock := clockAt(time.Date(2026, 5, 4, 10, 0, 0, 0, time.UTC))
+	s := newSite(t, nil, &latchbolt.Config{Clock: clock.now})
 	s.mux.Handle("/danger", s.auth.RequireFresh(says("boom")))
 	authtest.User(t, s.eng, "ada")
 	b := s.browser()
 	want(t, "nobody", b.get("/danger"), 302)
 	b.login("ada", "remember", "on")
 	want(t, "fresh", b.get("/danger"), 200, "boom")
-	now = now.Add(16 * time.Minute)
+	clock.advance(16 * time.Minute)
 	res := b.get("/danger?a=b")
 	if got := res.Header.Get("Location"); res.StatusCode != 303 || got != "/accounts/confirm/?next=/danger%3Fa%3Db" {
 		t.Errorf("stale: %d %q", res.StatusCode, got)
@@ -164,7 +164,7 @@ func TestRequireFresh(t *testing.T) {
 	}
 	want(t, "fresh again", b.get("/danger"), 200, "boom")
 	// A bearer of a stale token is told why (RFC 9470).
-	now = now.Add(time.Hour)
+	clock.advance(time.Hour)
 	s.mux.Handle("/api/danger", s.auth.Bearer(s.auth.RequireFresh(says("boom"))))
 	c := s.browser()
 	c.header = http.Header{"Authorization": {"Bearer " + b.token().Reveal()}}

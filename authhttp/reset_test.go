@@ -232,8 +232,8 @@ func TestCVE_2011_4140(t *testing.T) {
 // Requests are slowed down for an account and for a source, and nobody sees it.
 func TestResetThrottle(t *testing.T) {
 	o := new(outbox)
-	now := time.Date(2026, 5, 4, 10, 20, 30, 0, time.UTC)
-	s := mailSite(t, o, &latchbolt.Config{Clock: func() time.Time { return now }})
+	clock := clockAt(time.Date(2026, 5, 4, 10, 20, 30, 0, time.UTC))
+	s := mailSite(t, o, &latchbolt.Config{Clock: clock.now})
 	addMailUser(t, s, "ada", "ada@example.org", nil)
 	addMailUser(t, s, "bob", "bob@example.org", nil)
 	ask := func(n int, from func(i int) string, email string) int {
@@ -251,11 +251,11 @@ func TestResetThrottle(t *testing.T) {
 	if got := ask(30, anywhere, "ada@example.org"); got != 3 {
 		t.Errorf("one account: %d mails", got)
 	}
-	now = now.Add(10*time.Minute + time.Second)
+	clock.advance(10*time.Minute + time.Second)
 	if got := ask(30, anywhere, "ada@example.org"); got != 1 {
 		t.Errorf("one account, ten minutes later: %d mails", got)
 	}
-	now = now.Add(24 * time.Hour)
+	clock.advance(24 * time.Hour)
 	ask(10, here, "nobody@example.org")
 	if got := ask(5, neighbour, "bob@example.org"); got != 0 {
 		t.Errorf("one network after ten requests: %d mails", got)

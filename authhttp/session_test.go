@@ -545,8 +545,8 @@ func TestSealedSessionsGetNewTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	now := time.Date(2026, 5, 4, 10, 20, 30, 0, time.UTC)
-	s := newSite(t, nil, &latchbolt.Config{Sessions: store, Clock: func() time.Time { return now }})
+	clock := clockAt(time.Date(2026, 5, 4, 10, 20, 30, 0, time.UTC))
+	s := newSite(t, nil, &latchbolt.Config{Sessions: store, Clock: clock.now})
 	s.values()
 	authtest.User(t, s.eng, "ada")
 	b := s.browser()
@@ -558,7 +558,7 @@ func TestSealedSessionsGetNewTokens(t *testing.T) {
 	b.get("/set?name=k&value=v")
 	second := b.cookies[cookie]
 	want(t, "the value", b.get("/get?name=k"), 200, `"v"`)
-	now = now.Add(2 * time.Minute)
+	clock.advance(2 * time.Minute)
 	want(t, "a page that looks", b.get("/who"), 200, "user=ada")
 	if first == second || b.cookies[cookie] == second {
 		t.Error("the token was not renewed")
