@@ -125,6 +125,9 @@ const (
 )
 
 func (t *target) judge(r *raw) (verdict, figure) {
+	if t.env != "" && !strings.Contains(r.facts["environment"], t.env) {
+		return notMeasured, figure{} // a smaller size of the same name was
+	}
 	f, ok := r.figure(t.key, t.unit)
 	switch {
 	case !ok:
