@@ -3,68 +3,10 @@ package latchbolt
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
-
-	"golang.org/x/crypto/cryptobyte"
 )
-
-// A Version stands for one state of something that is edited. A change that names the
-// version it was decided upon fails with [ErrConflict] if that is not the present one, so that nobody
-// overwrites what somebody else did meanwhile. The empty Version matches any.
-type Version string
-
-// check compares with the present state.
-func (v Version) check(now Version) error {
-	if v != "" && v != now {
-		return fmt.Errorf("%w: it was changed meanwhile", ErrConflict)
-	}
-	return nil
-}
-
-// versionOf makes a version of what write adds.
-func versionOf(write func(*cryptobyte.Builder)) (Version, error) {
-	var b cryptobyte.Builder
-	write(&b)
-	data, err := b.Bytes()
-	if err != nil {
-		return "", err
-	}
-	sum := sha256.Sum256(data)
-	return Version(base64.RawURLEncoding.EncodeToString(sum[:12])), nil
-}
-
-func addCounted(b *cryptobyte.Builder, s string) {
-	b.AddUint32LengthPrefixed(func(c *cryptobyte.Builder) { c.AddBytes([]byte(s)) })
-}
-
-// version is of what an administrator can change of a user; the password is not part of it.
-func (u *userRecord) version() (Version, error) {
-	return versionOf(func(b *cryptobyte.Builder) {
-		b.AddUint64(uint64(u.ID))
-		for _, s := range []string{u.Username, u.Email, u.FirstName, u.LastName} {
-			addCounted(b, s)
-		}
-		b.AddUint8(flag(u.Inactive, userInactive) | flag(u.Staff, userStaff) | flag(u.Superuser, userSuperuser))
-		for _, g := range u.Groups {
-			b.AddUint64(uint64(g))
-		}
-	})
-}
-
-// grantsVersion is of what was granted.
-func grantsVersion(grants []Grant) (Version, error) {
-	return versionOf(func(b *cryptobyte.Builder) {
-		for _, g := range grants {
-			b.AddUint32(uint32(g.Permission.ID))
-			addCounted(b, string(g.Object))
-		}
-	})
-}
 
 // shown is a user as an administrator sees it.
 func (a *acting) shown(u *userRecord) (*User, error) {

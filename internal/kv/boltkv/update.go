@@ -87,7 +87,7 @@ func (q *queue) stand(ctx context.Context, lent func(kv.Tx) error) (*waiter, err
 		q.held = true
 		return nil, nil
 	}
-	// They are not kept for the next callers: those of a test in a bubble of testing/synctest must not use a channel from outside.
+	// Not kept for the next caller, who may be in a bubble of testing/synctest and must not use a channel from outside.
 	w := &waiter{turn: make(chan *group, 1), ctx: ctx, lent: lent}
 	q.waiting = append(q.waiting, w)
 	return w, nil
