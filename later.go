@@ -249,6 +249,7 @@ func (e *Engine) startBackground() error {
 // stopBackground stops the timers and waits for those that run.
 func (e *Engine) stopBackground() {
 	e.sweeper.stop()
+	e.clock.stop()
 	t := &e.touched
 	t.mu.Lock()
 	t.off = true

@@ -103,6 +103,7 @@ type sessionHit struct {
 	cell    uint32
 	backend uint8
 	gen     uint32
+	ends    int64 // if it is not used until then
 	seen    int64
 	idle    time.Duration
 }
@@ -135,17 +136,21 @@ func (t *sessionTable) read(a *slotArray, s []atomic.Uint64, tok *Token, now int
 	diff |= s[wordSecret+1].Load() ^ binary.LittleEndian.Uint64(tok.ver[8:])
 	diff |= s[wordSecret+2].Load() ^ binary.LittleEndian.Uint64(tok.ver[16:])
 	diff |= s[wordSecret+3].Load() ^ binary.LittleEndian.Uint64(tok.ver[24:])
-	if diff != 0 || now >= int64(s[wordExpires].Load()) {
+	if diff != 0 {
 		return false
 	}
+	ends := int64(s[wordExpires].Load())
 	seen, limits := int64(s[wordSeen].Load()), s[wordLimits].Load()
 	idle := time.Duration(limits>>32) * time.Second
-	if idle != 0 && now >= seen+int64(idle) {
+	if idle != 0 {
+		ends = min(ends, seen+int64(idle))
+	}
+	if now >= ends {
 		return false
 	}
 	owner := s[wordOwner].Load()
 	*hit = sessionHit{slot: s, array: a, seq: seq, user: UserID(s[wordUser].Load()),
-		cell: uint32(owner >> 32), backend: uint8(owner), gen: uint32(limits), seen: seen, idle: idle}
+		cell: uint32(owner >> 32), backend: uint8(owner), gen: uint32(limits), ends: ends, seen: seen, idle: idle}
 	// The selector is read again with the rest: the slot may have changed hands.
 	low, high := tok.sel.halves()
 	return seq&1 == 0 && s[wordSelLow].Load() == low && s[wordSelHigh].Load() == high && t.still(hit)

@@ -40,28 +40,47 @@ func (e *Engine) admits(s *sessionRecord, st *userState) (backend int, ok bool) 
 // session gives the zero Identity and no error. The error is [ErrNoSession] if the token proves
 // no living session; any other error is an outage, which must not be taken for anonymous.
 func (e *Engine) SessionUser(ctx context.Context, t Token) (Identity, error) {
-	if !e.cache.off {
-		now := e.clock.nanos()
-		var hit sessionHit
-		// A use of a session that was brought over is noted under a key that only the file knows.
-		if e.cache.sessions.lookup(&t, now, &hit) && (t.kind == tokenNative || !hit.due(now)) {
-			if hit.cell == noCell {
-				e.used(&t, &hit, now)
-				return Identity{}, nil
-			}
-			st := e.cache.users.current(hit.cell, hit.user)
-			// The session must still be there after its user was looked up,
-			// so that both were true at one moment.
-			if st != nil && st.generation == hit.gen && e.cache.sessions.still(&hit) {
-				if id := &st.idents[hit.backend]; !st.inactive || id.allowed {
-					e.used(&t, &hit, now)
-					return Identity{id}, nil
-				}
-			}
-		}
+	if id, ok := e.sessionUserWarm(&t); ok {
+		return id, nil
 	}
 	cold := t // so that t itself stays on the stack
 	return e.sessionUserCold(ctx, &cold)
+}
+
+// sessionUserWarm answers from memory, if all that it takes is there.
+func (e *Engine) sessionUserWarm(t *Token) (Identity, bool) {
+	var hit sessionHit
+	if e.cache.off {
+		return Identity{}, false
+	}
+	now := e.clock.roughly()
+	if !e.cache.sessions.lookup(t, now, &hit) {
+		return Identity{}, false
+	}
+	if hit.ends-now < int64(tickSlack) {
+		if now = e.clock.nanos(); now >= hit.ends {
+			return Identity{}, false
+		}
+	}
+	if t.kind != tokenNative && hit.due(now) {
+		return Identity{}, false // a use of a session that was brought over is noted under a key that only the file knows
+	}
+	if hit.cell == noCell {
+		e.used(t, &hit, now)
+		return Identity{}, true
+	}
+	st := e.cache.users.current(hit.cell, hit.user)
+	// The session must still be there after its user was looked up,
+	// so that both were true at one moment.
+	if st == nil || st.generation != hit.gen || !e.cache.sessions.still(&hit) {
+		return Identity{}, false
+	}
+	id := &st.idents[hit.backend]
+	if st.inactive && !id.allowed {
+		return Identity{}, false
+	}
+	e.used(t, &hit, now)
+	return Identity{id}, true
 }
 
 // used notes the use of a session, and of its user's place in the cache.
@@ -72,7 +91,7 @@ func (e *Engine) used(t *Token, hit *sessionHit, now int64) {
 		}
 	}
 	if hit.due(now) {
-		e.noteHit(t.sel, *hit, now)
+		e.noteHit(t.sel, *hit, e.clock.nanos())
 	}
 }
 
@@ -90,6 +109,9 @@ func (e *Engine) noteHit(sel selector, hit sessionHit, now int64) {
 func (e *Engine) sessionUserCold(ctx context.Context, t *Token) (Identity, error) {
 	if t.kind == tokenNone {
 		return Identity{}, ErrNoSession
+	}
+	if e.cache.off {
+		e.clock.follow() // as roughly does
 	}
 	if e.vault != nil {
 		return e.vault.sessionUser(ctx, t)
