@@ -200,7 +200,7 @@ func BenchmarkHasPermFlat(b *testing.B) {
 
 // BenchmarkHasPermAfterChange times the first check after each kind of change: by the user whom it concerns, and before that by
 // another one. The limit is what bbolt takes after a commit of its own for a View with two Gets: the user's record has to be read
-// again, and the grants.
+// again, and the grants. The engine does that in the call that makes the change.
 func BenchmarkHasPermAfterChange(b *testing.B) {
 	ctx := context.Background()
 	const n = 1000

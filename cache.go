@@ -106,7 +106,9 @@ func (c *cache) fence(fx *effects) {
 	}
 	for _, id := range fx.users {
 		c.userF[userShard(id)].raise()
-		c.users.forget(id)
+		if c.users.forget(id) {
+			fx.drop(id)
+		}
 	}
 	if fx.touchesPolicy() {
 		c.policyF.raise()
@@ -127,7 +129,7 @@ func (c *cache) dropPolicyLocked(fx *effects) {
 		c.perms.Store(nil)
 		clear(c.groups)
 		clear(c.unions)
-		c.users.forgetIf(func(*userState) bool { return true })
+		c.users.forgetIf(func(st *userState) bool { fx.drop(st.id); return true })
 		return
 	}
 	if len(fx.groups) == 0 {
@@ -138,10 +140,14 @@ func (c *cache) dropPolicyLocked(fx *effects) {
 	}
 	clear(c.unions)
 	c.users.forgetIf(func(st *userState) bool {
-		return slices.ContainsFunc(fx.groups, func(g GroupID) bool {
+		member := slices.ContainsFunc(fx.groups, func(g GroupID) bool {
 			_, in := slices.BinarySearch(st.groups, g)
 			return in
 		})
+		if member {
+			fx.drop(st.id)
+		}
+		return member
 	})
 }
 
@@ -273,11 +279,10 @@ func (t *userTable) current(n uint32, id UserID) *userState {
 	return st
 }
 
-// forget drops the state of a user. cache.mu is held.
-func (t *userTable) forget(id UserID) {
-	if n, ok := t.index[id]; ok {
-		t.cell(n).state.Store(nil)
-	}
+// forget drops the state of a user and reports whether there was one. cache.mu is held.
+func (t *userTable) forget(id UserID) bool {
+	n, ok := t.index[id]
+	return ok && t.cell(n).state.Swap(nil) != nil
 }
 
 // forgetIf drops the states that fn picks. cache.mu is held.

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"runtime"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -23,6 +24,8 @@ type hookStore struct {
 	mu    sync.Mutex // guards the fields below
 	hooks map[hookPoint]func()
 	fail  error // of every commit
+
+	failReads atomic.Bool // each View fails
 }
 
 type hookPoint int
@@ -75,6 +78,9 @@ func (s *hookStore) pending() bool {
 }
 
 func (s *hookStore) View(ctx context.Context, fn func(kv.Reader) error) (kv.Rev, error) {
+	if s.failReads.Load() {
+		return 0, errors.New("it cannot be read")
+	}
 	return s.Store.View(ctx, func(r kv.Reader) error {
 		s.at(atSnapshot)
 		err := fn(r)
@@ -327,6 +333,7 @@ func TestCommitsThatOverlap(t *testing.T) {
 				return errors.Join(tx.AddToGroup(w.user, w.group), tx.Grant(w.group, cachePerm), tx.Grant(w.user, cachePerm),
 					tx.UpdateUser(w.user, func(u *User) error { u.Superuser = r.name == "demotion"; return nil }))
 			}))
+			w.chill() // whoever made the change has read the new state by now
 			close(proceed)
 			reader.Wait()
 			w.store.on(atSnapshot, func() {})
@@ -1257,5 +1264,66 @@ func TestUserTable(t *testing.T) {
 		if found == 0 {
 			t.Errorf("limit %d: nothing was ever found", limit)
 		}
+	}
+}
+
+// Whoever makes a change reads again what it made the cache drop: of those that were there, and no more than so many.
+func TestDroppedStatesAreReadAgain(t *testing.T) {
+	w := newCacheWorld(t, Config{})
+	var members []UserID
+	for i := range maxDropped + 10 {
+		u := &User{Username: "member" + strconv.Itoa(i), Groups: []GroupID{w.group}}
+		w.must(w.e.InsertUser(w.ctx, u, PasswordHash{}))
+		members = append(members, u.ID)
+	}
+	warm := func(ids []UserID) (n int) {
+		for _, id := range ids {
+			if w.e.cache.find(id) != nil {
+				n++
+			}
+		}
+		return n
+	}
+	look := func(ids []UserID) {
+		for _, id := range ids {
+			_, err := w.e.Identity(w.ctx, id)
+			w.must(err)
+		}
+	}
+	w.must(w.e.Grant(w.ctx, members[1], cachePerm))
+	if n := warm(members); n != 0 {
+		t.Errorf("%d users are in memory after a change of one who was not", n)
+	}
+	look(members[:2])
+	w.must(w.e.Grant(w.ctx, members[0], cachePerm))
+	if st := w.e.cache.find(members[0]); st == nil || !st.has(cachePerm) {
+		t.Error("the user who was given something is not in memory, or has not got it")
+	}
+	w.must(w.e.Revoke(w.ctx, members[0], cachePerm))
+	if st := w.e.cache.find(members[0]); st == nil || st.has(cachePerm) {
+		t.Error("the user from whom something was taken is not in memory, or still has it")
+	}
+	w.must(w.e.Grant(w.ctx, w.group, cachePerm))
+	if n := warm(members); n != 2 {
+		t.Errorf("after a change of their group %d users are in memory; 2 were", n)
+	}
+	look(members)
+	w.must(w.e.Revoke(w.ctx, w.group, cachePerm))
+	if n := warm(members); n != maxDropped {
+		t.Errorf("after a change of their group %d users are in memory, want %d", n, maxDropped)
+	}
+	// That it cannot be read is no failure of the change.
+	look(members[:1])
+	w.store.on(atCommitted, func() { w.store.failReads.Store(true) })
+	err := w.e.Grant(w.ctx, members[0], cachePerm)
+	w.store.failReads.Store(false)
+	w.must(err)
+	if w.e.cache.find(members[0]) != nil {
+		t.Error("what could not be read is in memory")
+	}
+	id, err := w.e.Identity(w.ctx, members[0])
+	w.must(err)
+	if !id.Has(cachePerm) {
+		t.Error("the change is not in force")
 	}
 }

@@ -439,6 +439,7 @@ func (e *Engine) finish(fx *effects, fenced bool, rev kv.Rev, err error) error {
 		return fromStore(err)
 	}
 	e.costs.apply(fx.costs, e)
+	e.readDropped(fx.dropped)
 	if fx.newSessions > 0 {
 		e.countNew(fx.newSessions)
 	}
@@ -449,6 +450,16 @@ func (e *Engine) finish(fx *effects, fenced bool, rev kv.Rev, err error) error {
 		after()
 	}
 	return nil
+}
+
+// readDropped reads the states again that a change made the cache drop, so that whoever changes something pays for it, and not whoever
+// asks next. What cannot be read is left to them.
+func (e *Engine) readDropped(users []UserID) {
+	for _, id := range users {
+		if _, err := e.userState(context.Background(), id); err != nil {
+			return
+		}
+	}
 }
 
 var errNotCommitted = errors.New("latchbolt: not committed")

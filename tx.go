@@ -54,6 +54,7 @@ type effects struct {
 	defined   []Permission
 	index     *permIndex // to which those are added, if nobody else changed it
 	indexN    uint64     // cache.policyN when it was current
+	dropped   []UserID   // whose state was in memory until the fence, in this run of the function or an earlier one
 	idsBefore *idsRecord // identifiers given out before this transaction
 	after     []func()
 	costs     map[int64]int64 // change in the number of hashes, by cost
@@ -64,7 +65,18 @@ type effects struct {
 	counted bool // sessions of a user, in this run of the function or an earlier one; see heldCount
 }
 
-func (fx *effects) reset() { *fx = effects{counted: fx.counted} }
+func (fx *effects) reset() { *fx = effects{counted: fx.counted, dropped: fx.dropped} }
+
+// maxDropped is how many users whose state a change drops are read again by the one who made it. The others, of a large group, are
+// read when they come.
+const maxDropped = 64
+
+// drop notes that the state of a user went out of memory.
+func (fx *effects) drop(id UserID) {
+	if len(fx.dropped) < maxDropped {
+		fx.dropped = append(fx.dropped, id)
+	}
+}
 
 func (tx *Tx) touchUser(id UserID)   { tx.fx.users = append(tx.fx.users, id) }
 func (tx *Tx) touchGroup(id GroupID) { tx.fx.groups = append(tx.fx.groups, id) }
