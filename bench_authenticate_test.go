@@ -15,7 +15,7 @@ import (
 	"github.com/latchbolt-go/latchbolt"
 )
 
-// BenchmarkAuthenticate checks a password with the default hasher. The limit is the raw hash.
+// BenchmarkAuthenticate checks a password with the default hasher, 25 times or more. The limit is the raw hash.
 func BenchmarkAuthenticate(b *testing.B) {
 	eng := open(b, &latchbolt.Config{Hashers: latchbolt.DefaultHashers(), Throttle: latchbolt.ThrottleConfig{Free: -1, SourceFree: -1}})
 	addUser(b, eng, "ada")
@@ -32,7 +32,7 @@ func BenchmarkAuthenticate(b *testing.B) {
 		{"unknown user", "bob", goodPassword, false},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			beside(b, 1, limit, func() {
+			besideOften(b, 1, 25, limit, func() {
 				if _, err := eng.Authenticate(ctx, latchbolt.Password{Username: c.user, Password: c.password}); (err == nil) != c.ok {
 					b.Fatal(err)
 				}

@@ -30,6 +30,12 @@ import (
 // the medians.
 func beside(b *testing.B, batch int, limit, own func()) {
 	b.Helper()
+	besideOften(b, batch, 1, limit, own)
+}
+
+// besideOften is beside with at least so many rounds, for ratios that have to be known to a part in a thousand.
+func besideOften(b *testing.B, batch, least int, limit, own func()) {
+	b.Helper()
 	var limits, owns, ratios []float64
 	timed := func(fn func()) float64 {
 		start := time.Now()
@@ -38,14 +44,20 @@ func beside(b *testing.B, batch int, limit, own func()) {
 		}
 		return float64(time.Since(start)) / float64(batch)
 	}
-	for i := 0; b.Loop(); i++ {
+	turn := func(limitFirst bool) {
 		var l, o float64
-		if i%2 == 0 { // neither always runs on what the other left in the processor's caches
+		if limitFirst { // neither always runs on what the other left in the processor's caches
 			l, o = timed(limit), timed(own)
 		} else {
 			o, l = timed(own), timed(limit)
 		}
 		limits, owns, ratios = append(limits, l), append(owns, o), append(ratios, o/l)
+	}
+	for i := 0; b.Loop(); {
+		for range least {
+			turn(i%2 == 0)
+			i++
+		}
 	}
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(median(owns), "ns/call")

@@ -11,11 +11,11 @@ import (
 // Module is the path of the module that the files are of.
 const Module = "github.com/latchbolt-go/latchbolt"
 
-// Files are patterns, from the module's root, of the files for hashing, tokens, sessions, redirects, permissions, throttling and records.
+// Files are patterns, from the module's root, of the files for hashing, tokens, sessions with the clock that ends them, redirects, permissions, throttling and records.
 var Files = []string{
 	"internal/pwhash/*.go", "hashers.go", "hashpool.go", "passwords.go",
 	"token.go", "onetime.go",
-	"sessions.go", "sessionuser.go", "sessionrecords.go", "sessiontable.go", "cache.go",
+	"sessions.go", "sessionuser.go", "sessionrecords.go", "sessiontable.go", "cache.go", "load.go", "clock.go",
 	"authhttp/redirect.go",
 	"perms.go", "hasperm.go", "identity.go",
 	"throttle.go",
