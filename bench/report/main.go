@@ -1,5 +1,5 @@
 // Report measures latchbolt beside its limits and beside what people would use in its place, and writes docs/BENCHMARKS.md with its
-// charts. In bench/:
+// charts, and the table in README.md. In bench/:
 //
 //	go run ./report                  # six rounds of everything; half an hour
 //	go run ./report -growth          # with files of up to 10,000,000 sessions; some hours
@@ -109,6 +109,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(out, "wrote %s\n", filepath.Join(o.to, "BENCHMARKS.md"))
+	if o.to == filepath.Join(o.root, "docs") {
+		if err := writeReadme(r, filepath.Join(o.root, "README.md")); err != nil {
+			return err
+		}
+	}
 	for i := range targets {
 		v, f := targets[i].judge(r)
 		if v == notMeasured {

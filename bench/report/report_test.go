@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -289,5 +290,54 @@ func TestFormat(t *testing.T) {
 		if c.got != c.want {
 			t.Errorf("got %q, want %q", c.got, c.want)
 		}
+	}
+}
+
+func TestReadme(t *testing.T) {
+	var all strings.Builder
+	all.WriteString("cpu: A Processor\nprocessors: 2\ngo: go1.26\nrounds: 1\npkg: " + modulePath + "\n")
+	for _, row := range readmeRows {
+		for i, bench := range row.benches {
+			fmt.Fprintf(&all, "%s-2 10 %d ns/call 0.%d x-limit 0 allocs/call\n", bench, 20+i, 5+i)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "README.md")
+	text := "before\n" + readmeBegin + "what was there\n" + readmeEnd + "after\n"
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 { // a second time, over what it wrote itself
+		if len(text) > 0 {
+			write(text)
+			text = ""
+		}
+		if err := writeReadme(parsed(t, all.String()), path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"before\n", "after\n", "2 processors, A Processor, go1.26; rounds: 1.",
+		"| `Login`, alone | 20.0 ns | one bbolt `Update` of the same puts | 0.50 |",
+		"| `HasPerm`, warm, 10 … 100,000 permissions | 20.0 ns … 22.0 ns, 0 allocations | lookup in a Go map | 0.50 … 0.70 |"} {
+		if strings.Count(string(got), want) != 1 {
+			t.Errorf("%q is not there once:\n%s", want, got)
+		}
+	}
+	if strings.Contains(string(got), "what was there") {
+		t.Error("the old table is still there")
+	}
+	write("before\n" + readmeBegin + "old\n")
+	if err := writeReadme(parsed(t, all.String()), path); err == nil {
+		t.Error("a README without an end of the table was written")
+	}
+	write("before\n" + readmeBegin + readmeEnd)
+	if err := writeReadme(parsed(t, sample), path); err == nil {
+		t.Error("a table was made of what was not measured")
 	}
 }
