@@ -18,6 +18,10 @@ func TestClockTicks(t *testing.T) {
 		if ticking() {
 			t.Fatal("one who asks once starts the ticks")
 		}
+		time.Sleep(tickEvery)
+		if c.roughly(); ticking() {
+			t.Fatal("one who asks no more often than they come starts the ticks")
+		}
 		c.roughly()
 		if !ticking() {
 			t.Fatal("who asks twice at once does not start the ticks")
@@ -46,11 +50,15 @@ func TestClockTicks(t *testing.T) {
 		if !ticking() {
 			t.Fatal("the ticks do not start again")
 		}
+		timer := c.timer
+		if c.begin(); c.timer != timer {
+			t.Error("two timers run")
+		}
 		c.stop()
 		c.roughly()
 		c.roughly()
-		if time.Sleep(time.Second); ticking() {
-			t.Error("the ticks go on after the end")
+		if ticking() {
+			t.Error("the ticks start again after the end")
 		}
 	})
 }
@@ -159,6 +167,39 @@ func TestSessionEndsExactlyWhileAsked(t *testing.T) {
 				}
 				if living(two) {
 					t.Error("it is not over at its end")
+				}
+			})
+		})
+	}
+}
+
+// No clock goes back, and none is behind what is known to have been.
+func TestClockIsNotBehind(t *testing.T) {
+	for name, wall := range map[string]func() time.Time{"system": nil, "caller": time.Now} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				back := time.Duration(0)
+				if wall != nil {
+					wall = func() time.Time { return time.Now().Add(-back) }
+				}
+				c := newClock(wall)
+				first := time.Now()
+				back = time.Hour
+				if got := c.now(); got.Before(first) {
+					t.Errorf("it was %v and is %v", first, got)
+				}
+				for _, ahead := range []time.Duration{1, time.Hour} {
+					known := c.now().Add(ahead)
+					c.notBefore(known)
+					if got := c.now(); !got.Equal(known) {
+						t.Errorf("it has been %v and is %v", known, got)
+					}
+				}
+				known := c.now()
+				c.notBefore(known.Add(-time.Minute))
+				c.notBefore(time.Time{})
+				if got := c.now(); !got.Equal(known) {
+					t.Errorf("it has been %v and is %v", known, got)
 				}
 			})
 		})
