@@ -3,6 +3,7 @@ package boltkv
 import (
 	"bytes"
 	"context"
+	"io"
 	"os"
 )
 
@@ -52,4 +53,23 @@ func Walks(file []byte) (glanced uint64, sound bool, walked uint64, defects []er
 		defects = append(defects, w.err)
 	}
 	return glanced, sound, w.count, defects
+}
+
+// Glances reports whether a file of so many bytes is found sound at a glance.
+func Glances(r io.ReaderAt, size int64) bool {
+	m, err := sniff(r, size)
+	if err != nil {
+		return false
+	}
+	_, sound := atAGlance(context.Background(), r, m)
+	return sound
+}
+
+// FirstDefect is what Open finds wrong with a file of so many bytes that holds the list of its free pages.
+func FirstDefect(r io.ReaderAt, size int64) error {
+	m, err := sniff(r, size)
+	if err != nil {
+		return err
+	}
+	return firstDefect(context.Background(), r, m, false)
 }

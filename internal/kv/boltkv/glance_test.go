@@ -3,17 +3,22 @@ package boltkv_test
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/latchbolt-go/latchbolt/internal/kv"
 	"github.com/latchbolt-go/latchbolt/internal/kv/boltkv"
 )
 
-// TestGlance damages a file, mostly where pages lead to each other, and expects a glance to notice what the walk notices.
-func TestGlance(t *testing.T) {
+// glanced returns a file of two buckets with three levels, and with pages that follow others.
+func glanced(t *testing.T) []byte {
+	t.Helper()
 	path := create(t)
 	s := open(t, path)
 	for b, bucket := range []kv.Bucket{bucketA, bucketB} {
@@ -36,10 +41,16 @@ func TestGlance(t *testing.T) {
 	must(t, s.Close())
 	file, err := os.ReadFile(path)
 	must(t, err)
+	return file
+}
+
+// TestGlance damages a file, mostly where pages lead to each other, and expects a glance to notice what the walk notices.
+func TestGlance(t *testing.T) {
+	file := glanced(t)
 	const pageSize = 4096
-	glanced, sound, walked, defects := boltkv.Walks(file)
-	if !sound || len(defects) > 0 || glanced != walked || walked < 200 {
-		t.Fatalf("undamaged: %d pages in use at a glance, %v; %d by the walk, %v", glanced, sound, walked, defects)
+	used, sound, walked, defects := boltkv.Walks(file)
+	if !sound || len(defects) > 0 || used != walked || walked < 200 {
+		t.Fatalf("undamaged: %d pages in use at a glance, %v; %d by the walk, %v", used, sound, walked, defects)
 	}
 	var branches, leaves, all []int
 	for at := 2 * pageSize; at < len(file); at += pageSize {
@@ -80,9 +91,9 @@ func TestGlance(t *testing.T) {
 			copy(b[to:][:pageSize], file[from:])
 			binary.NativeEndian.PutUint64(b[to:], uint64(to/pageSize))
 		}
-		glanced, sound, walked, defects := boltkv.Walks(b)
-		if sound && (len(defects) > 0 || glanced != walked) {
-			t.Fatalf("damage %d: %d pages in use at a glance, %v; %d by the walk, %v", n, glanced, sound, walked, defects)
+		used, sound, walked, defects := boltkv.Walks(b)
+		if sound && (len(defects) > 0 || used != walked) {
+			t.Fatalf("damage %d: %d pages in use at a glance, %v; %d by the walk, %v", n, used, sound, walked, defects)
 		}
 		switch {
 		case len(defects) > 0:
@@ -94,5 +105,61 @@ func TestGlance(t *testing.T) {
 	t.Logf("%d noticed, %d trees left to the walk", noticed, uneven)
 	if noticed < 150 || noticed > 450 || uneven > 20 {
 		t.Error("that is too many or too few")
+	}
+}
+
+// A failing reader reads a file of which, after so many reads, no more than the beginning can be read, or of which one read fails.
+type failing struct {
+	file    []byte
+	after   int64 // reads
+	keep    int64 // bytes
+	once    bool  // what comes later can be read again
+	err     error // of reading what is behind them
+	reads   atomic.Int64
+	refused atomic.Bool
+}
+
+func (f *failing) ReadAt(b []byte, off int64) (int, error) {
+	if n := f.reads.Add(1); n > f.after && (!f.once || n == f.after+1) && off+int64(len(b)) > f.keep {
+		f.refused.Store(true)
+		return 0, f.err
+	}
+	return copy(b, f.file[off:]), nil
+}
+
+// TestGlanceOfLost cuts a file short while it is looked at, and has reading fail, from some read on or once. All that cannot be read is missed, by a glance too, and
+// what Open says of it tells one from the other.
+func TestGlanceOfLost(t *testing.T) {
+	file := glanced(t)
+	whole := &failing{file: file, after: 1 << 40}
+	if !boltkv.Glances(whole, int64(len(file))) {
+		t.Fatal("the whole file is not sound")
+	}
+	refused := 0
+	for _, lost := range []error{io.EOF, syscall.EIO} {
+		for n := range 3 * (whole.reads.Load() + 1) {
+			after, keep := 2+n/3, int64(len(file))*(1+n%3*3)/8 // the first two pages are read before
+			f := &failing{file: file, after: after, keep: keep, err: lost}
+			if sound := boltkv.Glances(f, int64(len(file))); sound == f.refused.Load() {
+				t.Fatalf("%v after %d reads: sound %v, refused %v", lost, after, sound, !sound)
+			}
+			if !f.refused.Load() {
+				continue
+			}
+			refused++
+			err := boltkv.FirstDefect(f, int64(len(file)))
+			if errors.Is(err, kv.ErrCorrupt) != (lost == io.EOF) || errors.Is(err, syscall.EIO) == (lost == io.EOF) {
+				t.Fatalf("%v after %d reads: %v", lost, after, err)
+			}
+		}
+	}
+	for after := int64(2); after < whole.reads.Load(); after++ {
+		f := &failing{file: file, after: after, once: true, err: syscall.EIO}
+		if boltkv.Glances(f, int64(len(file))) || !f.refused.Load() {
+			t.Fatalf("one read after %d others failed, %v, and the file is sound", after, f.refused.Load())
+		}
+	}
+	if refused < 40 {
+		t.Errorf("only %d reads were refused", refused)
 	}
 }

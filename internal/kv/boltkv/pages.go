@@ -250,13 +250,17 @@ func (w *walker) branch(p page, root bool, depth int, low, high []byte) {
 		before = key
 	}
 	for i := range p.count {
-		key, id, _ := w.child(p, i)
+		id := order.Uint64(p.data[pageHeader+i*elementLen+8:])
 		if w.later != nil && w.later.postpones(w, id, root, depth+1) {
 			continue
 		}
+		key, _, _ := w.child(p, i)
 		next := high
 		if i+1 < p.count {
 			next, _, _ = w.child(p, i+1)
+		}
+		if w.later != nil && w.later.leavesTo(id, root, depth+1, key, next) {
+			continue
 		}
 		w.tree(id, root, depth+1, key, next)
 		if w.stopped {

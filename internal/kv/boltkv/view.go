@@ -124,13 +124,21 @@ func (r *reader) bucket(i int) (*bolt.Bucket, error) {
 	return b, nil
 }
 
-// has returns nil if the bucket b is in the file.
+// has returns nil if the bucket b is in the file. Its first page is looked at, so that not everyone who comes first to a bucket waits for
+// the system to bring it into the map.
 func (r *reader) has(b kv.Bucket) (err error) {
 	defer r.s.guard(&err)
 	i, err := r.find(b)
-	if err == nil {
-		_, err = r.bucket(i)
+	if err != nil {
+		return err
 	}
+	if at, ok := r.direct(i); ok {
+		if at.page != 0 && r.pages.page(at.page) == nil {
+			return r.s.corrupt("page %d is damaged, where bucket %q is", at.page, r.s.names[i])
+		}
+		return nil
+	}
+	_, err = r.bucket(i)
 	return err
 }
 
