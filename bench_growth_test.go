@@ -144,7 +144,7 @@ func benchmarkColdBeside(b *testing.B, small string, few *growth.Population, pat
 }
 
 // benchmarkLoginPages counts the pages that 64 logins in one commit write, those that tell where the others are among them. What
-// they leave to be filed later, 128 at a time, is a commit of its own.
+// they leave to be filed later is a commit of its own.
 func benchmarkLoginPages(b *testing.B, path string) {
 	ctx := context.Background()
 	cfg := growthConfig()
@@ -155,7 +155,7 @@ func benchmarkLoginPages(b *testing.B, path string) {
 	defer func() { check(b, eng.Close()) }()
 	var pages []float64
 	for n := 0; b.Loop(); n++ {
-		for range 8 {
+		for range 20 {
 			var ids []latchbolt.Identity
 			for i := range 64 {
 				u, err := eng.UserByName(ctx, growth.Username((n*64+i)*7%1000))
@@ -185,20 +185,21 @@ func benchmarkLoginPages(b *testing.B, path string) {
 // logInTogether logs users in while somebody else writes, so that all of them wait for the same commit.
 func logInTogether(b *testing.B, eng *latchbolt.Engine, ids []latchbolt.Identity) {
 	ctx := context.Background()
+	var done sync.WaitGroup
 	check(b, eng.Update(ctx, func(*latchbolt.Tx) error {
 		var started sync.WaitGroup
 		started.Add(len(ids))
 		for _, id := range ids {
-			go func() {
+			done.Go(func() {
 				started.Done()
 				_, _ = eng.Login(ctx, id, latchbolt.LoginOptions{})
-			}()
+			})
 		}
 		started.Wait()
 		time.Sleep(20 * time.Millisecond)
 		return nil
 	}))
-	check(b, eng.Update(ctx, func(*latchbolt.Tx) error { return nil })) // comes after them all
+	done.Wait()
 }
 
 // writtenBytes returns how many bytes the process has written so far.

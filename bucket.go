@@ -53,8 +53,9 @@ var buckets = []kv.Bucket{
 	bucketSessionKey, bucketToken, bucketTokenUser, bucketThrottle, bucketAudit, bucketHashCost,
 }
 
-// appended are the buckets whose keys begin with a time, or with one that is nearly always as far from now.
-var appended = []kv.Bucket{bucketSession, bucketValues, bucketToken, bucketAudit}
+// appended are the buckets whose keys begin with a time, or with one that is nearly always as far from now. The
+// pages of bucketSessionNew are filled as well: they are emptied before much can come in between.
+var appended = []kv.Bucket{bucketSession, bucketValues, bucketToken, bucketAudit, bucketSessionNew}
 
 // leastKey is the length in bytes of the shortest key of a bucket whose keys are taken apart. One that is shorter is damage.
 var leastKey = map[kv.Bucket]int{
