@@ -74,6 +74,7 @@ func Open(path string, cfg *Config) (*Engine, error) {
 	opts := &boltkv.Options{
 		Buckets:     buckets,
 		Appended:    appended,
+		Runs:        runs,
 		LockTimeout: c.LockTimeout,
 		MaxSize:     c.MaxFileSize,
 		Check:       checkFormat,

@@ -362,6 +362,8 @@ func (t *txn) apply() (err error) {
 		}
 		if t.s.append[o.bucket] {
 			b.FillPercent = 1
+		} else if n := t.s.opt.Runs[t.s.opt.Buckets[o.bucket]]; n > 0 {
+			fillRuns(b, o.entries, n)
 		}
 		if err := o.apply(b); err != nil {
 			return t.s.corrupt("bucket %q: %v", t.s.names[o.bucket], err)
