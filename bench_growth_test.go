@@ -219,14 +219,19 @@ func writtenBytes(b *testing.B) int64 {
 	return 0
 }
 
-// benchmarkSweep removes sessions that ended on an earlier day, with their index, while somebody else writes.
+// benchmarkSweep removes sessions that ended on an earlier day, with their index, while somebody else writes. The limit is bbolt that
+// deletes the same keys as fast as it can, from the last to the first with one cursor, in as many transactions of a fixed size, and
+// nothing else.
 func benchmarkSweep(b *testing.B, n int) {
 	ctx := context.Background()
 	made, _ := grown(b, growth.Size{Users: max(1, n/10), Sessions: n, First: -30 * time.Hour, Last: -26 * time.Hour})
 	path := filepath.Join(b.TempDir(), "swept.db")
-	var takes, holds, loads []float64
+	var takes, holds, loads, limits []float64
 	for b.Loop() {
 		_ = os.Remove(path)
+		copyFile(b, made, path)
+		limits = append(limits, ms(deleteAllRaw(b, path, n, "session", "session.user")))
+		check(b, os.Remove(path))
 		copyFile(b, made, path)
 		eng, err := latchbolt.Open(path, growthConfig())
 		check(b, err)
@@ -261,7 +266,38 @@ func benchmarkSweep(b *testing.B, n int) {
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(median(takes), "ms/sweep")
 	b.ReportMetric(median(loads), "work-ms/sweep")
+	b.ReportMetric(median(limits), "limit-work-ms/sweep")
+	b.ReportMetric(median(loads)/max(median(limits), 1), "x-limit")
 	b.ReportMetric(median(holds), "held-ms")
+}
+
+// deleteAllRaw deletes n keys from each bucket of a file with bbolt alone, and returns how long a processor was busy.
+func deleteAllRaw(b *testing.B, path string, n int, buckets ...string) time.Duration {
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{FreelistType: bbolt.FreelistMapType, NoStatistics: true, NoFreelistSync: true, InitialMmapSize: 1 << 30})
+	check(b, err)
+	busy := processorTime(b)
+	for _, name := range buckets {
+		for left := n; left > 0; {
+			check(b, db.Update(func(tx *bbolt.Tx) error {
+				c := tx.Bucket([]byte(name)).Cursor()
+				k, _ := c.Last()
+				for step := 20_000; k != nil && step > 0 && left > 0; step-- {
+					if err := c.Delete(); err != nil {
+						return err
+					}
+					left--
+					k, _ = c.Prev()
+				}
+				if k == nil && left > 0 {
+					b.Fatalf("%s has %d keys less than %d", name, left, n)
+				}
+				return nil
+			}))
+		}
+	}
+	busy = processorTime(b) - busy
+	check(b, db.Close())
+	return busy
 }
 
 // processorTime returns how long the process has used processors.
