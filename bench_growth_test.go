@@ -254,7 +254,7 @@ func readsByBBolt(b *testing.B, small string, few *growth.Population, path strin
 }
 
 // benchmarkLoginPages counts the pages that 64 logins in one commit write, those that tell where the others are among them. What
-// they leave to be filed later, 128 at a time, is a commit of its own.
+// they leave to be filed later is a commit of its own.
 func benchmarkLoginPages(b *testing.B, path string) {
 	ctx := context.Background()
 	cfg := growthConfig()
@@ -265,7 +265,7 @@ func benchmarkLoginPages(b *testing.B, path string) {
 	defer func() { check(b, eng.Close()) }()
 	var pages []float64
 	for n := 0; b.Loop(); n++ {
-		for range 8 {
+		for range 20 {
 			var ids []latchbolt.Identity
 			for i := range 64 {
 				u, err := eng.UserByName(ctx, growth.Username((n*64+i)*7%1000))
@@ -295,20 +295,21 @@ func benchmarkLoginPages(b *testing.B, path string) {
 // logInTogether logs users in while somebody else writes, so that all of them wait for the same commit.
 func logInTogether(b *testing.B, eng *latchbolt.Engine, ids []latchbolt.Identity) {
 	ctx := context.Background()
+	var done sync.WaitGroup
 	check(b, eng.Update(ctx, func(*latchbolt.Tx) error {
 		var started sync.WaitGroup
 		started.Add(len(ids))
 		for _, id := range ids {
-			go func() {
+			done.Go(func() {
 				started.Done()
 				_, _ = eng.Login(ctx, id, latchbolt.LoginOptions{})
-			}()
+			})
 		}
 		started.Wait()
 		time.Sleep(20 * time.Millisecond)
 		return nil
 	}))
-	check(b, eng.Update(ctx, func(*latchbolt.Tx) error { return nil })) // comes after them all
+	done.Wait()
 }
 
 // writtenBytes returns how many bytes the process has written so far.
@@ -328,14 +329,19 @@ func writtenBytes(b *testing.B) int64 {
 	return 0
 }
 
-// benchmarkSweep removes sessions that ended on an earlier day, with their index, while somebody else writes.
+// benchmarkSweep removes sessions that ended on an earlier day, with their index, while somebody else writes. The limit is bbolt that
+// deletes the same keys as fast as it can, from the last to the first with one cursor, in as many transactions of a fixed size, and
+// nothing else.
 func benchmarkSweep(b *testing.B, n int) {
 	ctx := context.Background()
 	made, _ := grown(b, growth.Size{Users: max(1, n/10), Sessions: n, First: -30 * time.Hour, Last: -26 * time.Hour})
 	path := filepath.Join(b.TempDir(), "swept.db")
-	var takes, holds, loads []float64
+	var takes, holds, loads, limits []float64
 	for b.Loop() {
 		_ = os.Remove(path)
+		copyFile(b, made, path)
+		limits = append(limits, ms(deleteAllRaw(b, path, n, "session", "session.user")))
+		check(b, os.Remove(path))
 		copyFile(b, made, path)
 		eng, err := latchbolt.Open(path, growthConfig())
 		check(b, err)
@@ -370,7 +376,38 @@ func benchmarkSweep(b *testing.B, n int) {
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(median(takes), "ms/sweep")
 	b.ReportMetric(median(loads), "work-ms/sweep")
+	b.ReportMetric(median(limits), "limit-work-ms/sweep")
+	b.ReportMetric(median(loads)/max(median(limits), 1), "x-limit")
 	b.ReportMetric(median(holds), "held-ms")
+}
+
+// deleteAllRaw deletes n keys from each bucket of a file with bbolt alone, and returns how long a processor was busy.
+func deleteAllRaw(b *testing.B, path string, n int, buckets ...string) time.Duration {
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{FreelistType: bbolt.FreelistMapType, NoStatistics: true, NoFreelistSync: true, InitialMmapSize: 1 << 30})
+	check(b, err)
+	busy := processorTime(b)
+	for _, name := range buckets {
+		for left := n; left > 0; {
+			check(b, db.Update(func(tx *bbolt.Tx) error {
+				c := tx.Bucket([]byte(name)).Cursor()
+				k, _ := c.Last()
+				for step := 20_000; k != nil && step > 0 && left > 0; step-- {
+					if err := c.Delete(); err != nil {
+						return err
+					}
+					left--
+					k, _ = c.Prev()
+				}
+				if k == nil && left > 0 {
+					b.Fatalf("%s has %d keys less than %d", name, left, n)
+				}
+				return nil
+			}))
+		}
+	}
+	busy = processorTime(b) - busy
+	check(b, db.Close())
+	return busy
 }
 
 // processorTime returns how long the process has used processors.

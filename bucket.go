@@ -53,8 +53,12 @@ var buckets = []kv.Bucket{
 	bucketSessionKey, bucketToken, bucketTokenUser, bucketThrottle, bucketAudit, bucketHashCost,
 }
 
-// appended are the buckets whose keys begin with a time, or with one that is nearly always as far from now.
-var appended = []kv.Bucket{bucketSession, bucketValues, bucketToken, bucketAudit}
+// appended are the buckets whose keys begin with a time, or with one that is nearly always as far from now. The
+// pages of bucketSessionNew are filled as well: they are emptied before much can come in between.
+var appended = []kv.Bucket{bucketSession, bucketValues, bucketToken, bucketAudit, bucketSessionNew}
+
+// runs are the buckets in which keys begin with something, of so many bytes, and go on with a time.
+var runs = map[kv.Bucket]int{bucketSessionUser: sessionUserSelectorFrom}
 
 // leastKey is the length in bytes of the shortest key of a bucket whose keys are taken apart. One that is shorter is damage.
 var leastKey = map[kv.Bucket]int{
@@ -162,6 +166,9 @@ func parseSubject(k []byte) (Subject, bool) {
 // A selector is the public half of a token and the key of its record: the hour
 // in which its lifetime ends at the latest, the time it was made, and random
 // bits. New ones lie side by side in the file, and those that are over go as a range.
+//
+// The time is told to 4 µs: those of one commit are then greater than those of the commit before, which may be of the same
+// millisecond, and lie behind them in pages that are full and stay so.
 type selector [16]byte
 
 func newSelector(expires, now time.Time, random [6]byte) (s selector) {
@@ -170,6 +177,7 @@ func newSelector(expires, now time.Time, random [6]byte) (s selector) {
 	s[4], s[5] = byte(ms>>40), byte(ms>>32)
 	binary.BigEndian.PutUint32(s[6:], uint32(ms))
 	copy(s[10:], random[:])
+	s[10] = byte(now.Nanosecond() % 1_000_000 * 256 / 1_000_000)
 	return s
 }
 

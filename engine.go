@@ -28,6 +28,7 @@ type Engine struct {
 	epoch         atomic.Uint32
 	lastAudit     atomic.Int64 // time of the newest entry of the audit trail
 	newSessions   atomic.Int64 // filed and not merged yet, about
+	writing       atomic.Int64 // updates under way
 	held          heldCount
 	clock         *clock
 	cache         *cache
@@ -73,6 +74,7 @@ func Open(path string, cfg *Config) (*Engine, error) {
 	opts := &boltkv.Options{
 		Buckets:     buckets,
 		Appended:    appended,
+		Runs:        runs,
 		LockTimeout: c.LockTimeout,
 		MaxSize:     c.MaxFileSize,
 		Check:       checkFormat,
@@ -205,7 +207,7 @@ func (e *Engine) readMeta(tx *ReadTx) error {
 	if err := e.readSettings(tx); err != nil {
 		return err
 	}
-	news, err := tx.keys(bucketSessionNew, nil, nil, mergeEvery)
+	news, err := tx.keys(bucketSessionNew, nil, nil, mergeBusy)
 	if err != nil {
 		return err
 	}
@@ -390,13 +392,16 @@ func (u *updating) do(update func(context.Context, func(kv.Tx) error) (kv.Rev, e
 	u.e.clock.follow()
 	// A panic in fn, or in a second run of it, must not leave the fence up.
 	done := false
+	u.e.writing.Add(1)
 	defer func() {
 		if !done {
+			u.e.writing.Add(-1)
 			u.unfence()
 		}
 	}()
 	rev, err := update(u.ctx, u.run)
 	done = true
+	u.e.writing.Add(-1)
 	return u.e.finish(&u.fx, u.fenced, rev, err)
 }
 
@@ -439,10 +444,8 @@ func (e *Engine) finish(fx *effects, fenced bool, rev kv.Rev, err error) error {
 		return fromStore(err)
 	}
 	e.costs.apply(fx.costs, e)
+	e.countNew(fx.newSessions)
 	e.readDropped(fx.dropped)
-	if fx.newSessions > 0 {
-		e.countNew(fx.newSessions)
-	}
 	if fx.audited > 0 {
 		e.sweeper.audited(fx.audited)
 	}

@@ -82,7 +82,7 @@ func TestTokensComeOnce(t *testing.T) {
 		}
 		selectors[tok.sel], secrets[tok.ver] = true, true
 	}
-	if len(secrets) != n || len(selectors) < n-1 { // 48 random bits at one millisecond
+	if len(secrets) != n || len(selectors) < n-1 { // 40 random bits at one moment
 		t.Errorf("%d secrets, %d selectors of %d tokens", len(secrets), len(selectors), n)
 	}
 }

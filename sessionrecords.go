@@ -141,14 +141,21 @@ func (tx *Tx) storeSession(sel selector, s *sessionRecord, values []byte) error 
 	return tx.putValues(sel, values)
 }
 
-// mergeEvery is how many new sessions are filed before they are merged.
-const mergeEvery = 128
+// How many new sessions are filed before they are merged: mergeIdle, which fill one page, if nobody writes at the moment, and
+// mergeBusy otherwise. A merge writes nearly a page for each session, or each user, so while others wait for their turn it had
+// better be of many.
+const (
+	mergeIdle = 64
+	mergeBusy = 128
+)
 
-// countNew counts more sessions that are filed as new, and sees to it that they are merged before they become many.
+// countNew counts more sessions that are filed as new, after an update, and sees to it that they are merged before they become many.
 func (e *Engine) countNew(more int) {
-	if n := e.newSessions.Add(int64(more)); n >= mergeEvery && e.newSessions.CompareAndSwap(n, 0) {
-		e.later(context.Background(), "filing new sessions", func(tx *Tx) error { return tx.mergeNew(nil) }, nil)
+	n := e.newSessions.Add(int64(more))
+	if n < mergeIdle || n < mergeBusy && e.writing.Load() > 0 || !e.newSessions.CompareAndSwap(n, 0) {
+		return
 	}
+	e.later(context.Background(), "filing new sessions", func(tx *Tx) error { return tx.mergeNew(nil) }, nil)
 }
 
 // mergeNew moves what is filed as new under a prefix to where it stays: sessions

@@ -137,22 +137,22 @@ func stay(t *testing.T, eng *latchbolt.Engine, s latchbolt.Session) latchbolt.Se
 	return stored
 }
 
-// TestNewSessionsAreMerged: what is filed as new is moved where it stays as soon as there are so many, and not before.
+// TestNewSessionsAreMerged: what is filed as new is moved where it stays as soon as there are so many and nobody writes, and not before.
 func TestNewSessionsAreMerged(t *testing.T) {
 	store := newFaultStore()
 	eng := openOn(t, store, &latchbolt.Config{SweepEvery: -1, SessionLimit: -1})
 	addUser(t, eng, "ada")
 	id := authenticate(t, eng, "ada")
-	const mergeEvery = 128
-	for i := 1; i <= mergeEvery; i++ {
+	const mergeIdle = 64
+	for i := 1; i <= mergeIdle; i++ {
 		if _, err := eng.Login(t.Context(), id, latchbolt.LoginOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		if i < mergeEvery-1 {
+		if i < mergeIdle-1 {
 			continue
 		}
 		eng.Settle(t.Context())
-		if got := records(t, eng, "session.new"); i < mergeEvery && got != i || i == mergeEvery && got != 0 {
+		if got := records(t, eng, "session.new"); i < mergeIdle && got != i || i == mergeIdle && got != 0 {
 			t.Errorf("after %d logins %d sessions are filed as new", i, got)
 		}
 		if got := len(sessionsOf(t, eng, 1)); got != i {

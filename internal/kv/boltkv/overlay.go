@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sort"
+	"unsafe"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -163,14 +164,15 @@ func (o *overlay) apply(b *bolt.Bucket) error {
 }
 
 // delete removes the keys of the span from a bucket. It goes backwards: the cursor stays right, what is removed is always
-// the last of its page, so that nothing moves, and no key is looked up but the first and the last.
+// the last of its page, so that nothing moves, and no key is looked up but the first and the last, and the second one of each page: a
+// cursor that came to a page before anything was changed in it looks the page's node up again for each key.
 func (s span) delete(b *bolt.Bucket) error {
 	c := b.Cursor()
 	first, _ := c.Seek(s.from)
 	if first == nil || !s.has(first) {
 		return nil
 	}
-	empty := 0
+	empty, keys, page := 0, 0, uintptr(0)
 	for k := lastBelow(c, s.to); ; k, _ = c.Prev() {
 		if k == nil { // a page that was emptied earlier in the transaction, which is not the start
 			if empty++; empty > maxFilePages {
@@ -181,6 +183,14 @@ func (s span) delete(b *bolt.Bucket) error {
 		if !s.has(k) {
 			return errDisorder
 		}
+		if at := uintptr(unsafe.Pointer(unsafe.SliceData(k))) / filePage; at != page {
+			keys, page = 0, at
+		}
+		if keys++; keys == 2 {
+			if sought, _ := c.Seek(k); !bytes.Equal(sought, k) {
+				return errDisorder
+			}
+		}
 		if err := c.Delete(); err != nil {
 			return err
 		}
@@ -189,6 +199,9 @@ func (s span) delete(b *bolt.Bucket) error {
 		}
 	}
 }
+
+// filePage is less or equal to the size of a page: where it differs between the addresses of two keys may be another page.
+const filePage = 4096
 
 // errDisorder means that keys are not where they belong.
 var errDisorder = errors.New("the keys are not in order")

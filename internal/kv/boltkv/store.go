@@ -49,6 +49,9 @@ type Options struct {
 	// Appended are those of Buckets in which a new key mostly comes right behind the one before, such as one that begins
 	// with a time. Their pages are filled, where others are left half empty for what may come in between.
 	Appended []kv.Bucket
+	// Runs are those of Buckets in which new keys come behind others with the same beginning, of so many bytes, such as
+	// one that begins with a user and goes on with a time. See fillRuns.
+	Runs map[kv.Bucket]int
 	// LockTimeout is how long Open waits for another process to let go of the
 	// file. Zero means a second; however short, it tries once.
 	LockTimeout time.Duration

@@ -17,6 +17,7 @@ type txn struct {
 	write    func(kv.Tx) error
 	overlays []overlay // of the buckets written to; few, so they are searched one by one
 	size     int       // bytes written
+	clean    bool      // nobody wrote to the bbolt transaction before
 	arena    []byte    // copies of keys and values; what is full is left to the overlays and to bbolt
 }
 
@@ -165,6 +166,13 @@ func (t *txn) nth(i int, prefix []byte, n int) (key []byte, err error) {
 	b, err := t.bucket(i)
 	if err != nil {
 		return nil, err
+	}
+	if r := (root{page: uint64(b.Root())}); t.clean && r.page != 0 {
+		p := mapped(t.tx)
+		if k, ok := p.nth(r, prefix, n); ok {
+			touch(k)
+			return k, nil
+		}
 	}
 	c := b.Cursor()
 	for k, _ := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, _ = c.Next() {
@@ -362,6 +370,8 @@ func (t *txn) apply() (err error) {
 		}
 		if t.s.append[o.bucket] {
 			b.FillPercent = 1
+		} else if n := t.s.opt.Runs[t.s.opt.Buckets[o.bucket]]; n > 0 {
+			fillRuns(b, o.entries, n)
 		}
 		if err := o.apply(b); err != nil {
 			return t.s.corrupt("bucket %q: %v", t.s.names[o.bucket], err)

@@ -271,7 +271,7 @@ func (s *Store) found(g *group) kv.Rev { return s.offset + kv.Rev(g.tx.ID()) - 1
 // run runs fn as a member of g in the transaction t. The caller has the baton.
 func (s *Store) run(g *group, t *txn, fn func(kv.Tx) error) error {
 	g.callers++
-	t.write, t.arena = fn, g.arena
+	t.write, t.arena, t.clean = fn, g.arena, g.writers == 0
 	err := s.mark.Call(t)
 	t.close()
 	g.arena = t.arena
