@@ -50,6 +50,7 @@ func (s *Store) settle(g *group) {
 	if g.err = s.commitBolt(g.tx); g.err == nil {
 		s.commitTook = time.Since(now)
 		s.fresh = false
+		s.holds.wrote(g.tx)
 		s.arena = g.arena[:0] // bbolt has let go of all that was put
 		s.commits.Add(1)
 		s.durable.Store(uint64(g.rev))
