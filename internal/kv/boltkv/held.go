@@ -21,8 +21,8 @@ import (
 // What such a View has read must stay what it was, for its closure may be looking at it: all of it is copied. A read and the end of the
 // View exclude each other by a lock of the View. The Views of [Store.View] go without both: their closures wait for nobody.
 
-// minHeld is how many bytes are written, at least, before a View is ended.
-const minHeld = 8 << 20
+// minHeld is how many bytes are written, at least, before a View is ended. Only tests change it.
+var minHeld int64 = 8 << 20
 
 // A held is a View that can be ended. It implements [kv.Reader] and [kv.Prober].
 type held struct {
@@ -88,7 +88,7 @@ func (l *holds) wrote(tx *bolt.Tx) {
 	l.written += uint64(stats.GetPageAlloc())
 }
 
-// old removes and returns the Views that have to end, where size is that of the newest state.
+// old removes and returns the Views that have to end, where size is that of a new state.
 //
 // One has to if a third of its size was written since it began, or minHeld if that is more, and the file has grown meanwhile. What it keeps is
 // less than what was written: a file that always had one such View after another would grow to one and a half times
@@ -105,9 +105,9 @@ func (l *holds) old(size int64) (old []*held) {
 	return old
 }
 
-// endOld ends the Views that would make the file grow for too long. tx is the transaction of a writer that has just begun.
-func (s *Store) endOld(tx *bolt.Tx) {
-	for _, h := range s.holds.old(tx.Size()) {
+// endOld ends the Views that have made the file grow for too long, after a commit on a state of a size. The caller holds the baton.
+func (s *Store) endOld(size int64) {
+	for _, h := range s.holds.old(size) {
 		h.end(fmt.Errorf("%w: %d MiB were written since it began", kv.ErrTooOld, (s.holds.soFar()-h.written)>>20))
 	}
 }
@@ -153,12 +153,15 @@ const (
 
 // copyOf returns a copy of b, nil of nil. The caller is in read.
 func (h *held) copyOf(b []byte) []byte {
-	if b == nil {
+	switch {
+	case b == nil:
 		return nil
+	case len(b) == 0:
+		return []byte{}
 	}
 	if len(b) > cap(h.arena)-len(h.arena) {
 		if len(b) > heldArena/4 {
-			return append(make([]byte, 0, len(b)+1), b...) // never nil
+			return bytes.Clone(b)
 		}
 		h.arena = make([]byte, 0, min(max(2*cap(h.arena), heldArena), maxHeldArena))
 	}

@@ -244,7 +244,6 @@ func (s *Store) join(ctx context.Context, g *group, fn func(kv.Tx) error) (kv.Re
 			s.pass(nil)
 			return 0, err
 		}
-		s.endOld(tx)
 		g = &group{tx: tx, done: make(chan struct{}), arena: s.arena}
 		s.arena = nil
 	}
