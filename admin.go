@@ -49,6 +49,9 @@ func (e *Engine) Stats() (Stats, error) {
 // The copy is verified, durable and of mode 0600 when Backup returns. An existing file is
 // replaced only if replace is set.
 //
+// The copy is of one state, and the file grows while it is made by what others write. If path is so slow that the file would grow by more than a third, and
+// more than 8 MiB, a newer state is put aside in a file beside the engine's, which needs room for it, and copied from there.
+//
 // A backup is put in place of a file by [Restore]; see docs/SECURITY.md on what comes back with it.
 func (e *Engine) Backup(ctx context.Context, path string, replace bool) error {
 	b, ok := e.store.(kv.Backuper)

@@ -42,7 +42,8 @@ type Config struct {
 	Peppers []Pepper
 	// HashSlots is how many passwords may be hashed at the same time. 0 means
 	// GOMAXPROCS. While all slots hash, other goroutines get a processor only when Go takes one away from
-	// a hash, which is after 10 ms; with fewer slots than processors they never wait.
+	// a hash, which is after 10 ms; with fewer slots than processors they never wait. Hashing takes up to three times the memory of
+	// all slots, 19 MiB each with the default hasher: what one is done with is garbage until Go collects it (GOGC).
 	HashSlots int
 	// HashQueue is how many more may wait for a slot; beyond that
 	// [ErrBusy] is returned. 0 means 16 for each slot, negative none.

@@ -328,10 +328,19 @@ func (e *Engine) CaseSensitive() bool { return e.caseSensitive }
 func (e *Engine) Now() time.Time { return e.clock.now() }
 
 // View calls fn with one consistent state of the file. fn must not call methods of
-// Engine that write, nor wait for anybody: the pages of that state are not used again before it
-// returns, so the file grows by some ten KiB with every write meanwhile. What is to go to somebody who
-// may be slow is put aside first.
-func (e *Engine) View(ctx context.Context, fn func(*ReadTx) error) error { return e.view(ctx, fn) }
+// Engine that write.
+//
+// The pages of that state are not used again before fn returns, so the file grows by some ten KiB with every write meanwhile. When a third of
+// its size was written, or 8 MiB if that is more, and it has grown, the state is given up: whatever fn reads after that fails with [ErrViewTooOld]. So
+// what is to go to somebody who may be slow is put aside first.
+func (e *Engine) View(ctx context.Context, fn func(*ReadTx) error) error {
+	view := e.store.View
+	if h, ok := e.store.(kv.Holder); ok {
+		view = h.ViewHeld
+	}
+	_, err := e.viewBy(ctx, view, fn)
+	return err
+}
 
 // Update calls fn in a transaction and makes its changes durable before it
 // returns nil. All of them are made or none. fn may run more than once, and must use the
@@ -339,16 +348,23 @@ func (e *Engine) View(ctx context.Context, fn func(*ReadTx) error) error { retur
 // fails with [ErrNested]. An error that wraps the context's means that nothing was changed.
 func (e *Engine) Update(ctx context.Context, fn func(*Tx) error) error { return e.update(ctx, fn) }
 
+// view is View for functions of the engine's own, which wait for nobody and are quick, so that their state need never be given up.
 func (e *Engine) view(ctx context.Context, fn func(*ReadTx) error) error {
 	_, err := e.viewRev(ctx, fn)
 	return err
 }
 
+// viewRev is view with the revision that was read.
 func (e *Engine) viewRev(ctx context.Context, fn func(*ReadTx) error) (kv.Rev, error) {
+	return e.viewBy(ctx, e.store.View, fn)
+}
+
+// viewBy is viewRev by a method of the store.
+func (e *Engine) viewBy(ctx context.Context, view func(context.Context, func(kv.Reader) error) (kv.Rev, error), fn func(*ReadTx) error) (kv.Rev, error) {
 	for {
 		forgotten := e.forgotten.Load()
 		tx := &ReadTx{e: e, ctx: ctx}
-		rev, err := e.store.View(ctx, func(r kv.Reader) error {
+		rev, err := view(ctx, func(r kv.Reader) error {
 			tx.r, tx.now = r, e.clock.now()
 			return fn(tx)
 		})

@@ -77,6 +77,10 @@ var (
 	// ErrNested means that a method of Engine which writes was called from inside
 	// a function given to Update or View. Use the transaction's method instead.
 	ErrNested = errors.New("latchbolt: called from inside a transaction")
+	// ErrViewTooOld means that so much was written while a [Engine.View] was going on that the file would have become too large,
+	// which keeps the state of the View beside the present one. What the View read before is right, and of one state; nothing more can be read
+	// in it. Read again, in shorter Views, or put aside first what somebody who is slow is to get.
+	ErrViewTooOld = errors.New("latchbolt: the view was held for too long while others wrote; read again, in shorter views")
 	// ErrUnsupported means that the configured session store cannot do it.
 	ErrUnsupported = errors.New("latchbolt: not supported by the session store")
 )
@@ -154,6 +158,7 @@ var storeErrors = []struct{ from, to error }{
 	{kv.ErrClosed, ErrClosed},
 	{kv.ErrNested, ErrNested},
 	{kv.ErrTooLarge, ErrInvalid},
+	{kv.ErrTooOld, ErrViewTooOld},
 }
 
 // fromStore translates an error of the storage seam. Errors of this package,

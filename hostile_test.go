@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/latchbolt-go/latchbolt"
+	"github.com/latchbolt-go/latchbolt/internal/hashtest"
 	"github.com/latchbolt-go/latchbolt/internal/tally"
 )
 
@@ -74,17 +75,6 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// A yieldingHasher lets all others go first, so that they are there while a hash is being made: a cheap one is done before
-// the next caller runs at all.
-type yieldingHasher struct{ latchbolt.Hasher }
-
-func (h *yieldingHasher) Verify(password, encoded string) (bool, error) {
-	for range 1000 {
-		runtime.Gosched()
-	}
-	return h.Hasher.Verify(password, encoded)
-}
-
 // A countingHasher tells how many hashes are being made at once.
 type countingHasher struct {
 	latchbolt.Hasher
@@ -117,7 +107,7 @@ func (h *countingHasher) Work(encoded string) (int64, error) {
 func TestFloodOfLogins(t *testing.T) {
 	clients, rounds := hostileSize(60, 500, 500), hostileSize(3, 10, 10)
 	const slots = 2
-	hashers, queue := []latchbolt.Hasher{&yieldingHasher{latchbolt.PBKDF2SHA256{Iterations: 2000}}}, 10
+	hashers, queue := []latchbolt.Hasher{&hashtest.Yielding{Hasher: latchbolt.PBKDF2SHA256{Iterations: 2000}}}, 10
 	if hostileRun() {
 		hashers, queue = latchbolt.DefaultHashers()[:1], 0
 	}
@@ -199,8 +189,10 @@ func TestFloodOfLogins(t *testing.T) {
 	if p99 := quantile(busy, 0.99); p99 > 200*time.Millisecond {
 		t.Errorf("who is told that it is busy is told after %v", p99)
 	}
-	const each = 19 << 20 // of the default hasher, and of the collector as much again
-	if resettable && told && peak > 2*slots*each+64<<20 {
+	// Each slot takes 19 MiB with the default hasher, and leaves them as garbage when it is done, since x/crypto's argon2 takes no buffer. The
+	// collector comes when the heap has doubled, and new hashes begin while it is at work: with GOGC=25 the peak is a third lower.
+	const each = 19 << 20
+	if resettable && told && peak > 3*slots*each+64<<20 {
 		t.Errorf("%d MiB of memory", peak>>20)
 	}
 }

@@ -3,25 +3,15 @@ package authhttp_test
 import (
 	"net/http"
 	"os"
-	"runtime"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/latchbolt-go/latchbolt"
 	"github.com/latchbolt-go/latchbolt/authtest"
+	"github.com/latchbolt-go/latchbolt/internal/hashtest"
 	"github.com/latchbolt-go/latchbolt/internal/tally"
 )
-
-// A yieldingHasher lets all others go first, so that they are there while a hash is being made.
-type yieldingHasher struct{ latchbolt.Hasher }
-
-func (h *yieldingHasher) Verify(password, encoded string) (bool, error) {
-	for range 1000 {
-		runtime.Gosched()
-	}
-	return h.Hasher.Verify(password, encoded)
-}
 
 // TestFloodOfForms sends 500 logins at once to two hashing slots. Those who find the queue full are answered 503 with the time after
 // which to come again, nobody is answered wrongly, and who is signed in is served meanwhile.
@@ -30,7 +20,7 @@ func TestFloodOfForms(t *testing.T) {
 	if os.Getenv("LATCHBOLT_CI") != "" || os.Getenv("LATCHBOLT_HOSTILE") != "" {
 		clients = 500
 	}
-	s := newSite(t, nil, &latchbolt.Config{HashSlots: 2, HashQueue: 8, Hashers: []latchbolt.Hasher{&yieldingHasher{latchbolt.PBKDF2SHA256{Iterations: 2000}}},
+	s := newSite(t, nil, &latchbolt.Config{HashSlots: 2, HashQueue: 8, Hashers: []latchbolt.Hasher{&hashtest.Yielding{Hasher: latchbolt.PBKDF2SHA256{Iterations: 2000}}},
 		Throttle: latchbolt.ThrottleConfig{Free: -1, SourceFree: -1}})
 	authtest.User(t, s.eng, "ada")
 	in := s.browser()

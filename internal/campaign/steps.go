@@ -14,6 +14,7 @@ type proof struct {
 	name, promises string
 	pkg            string
 	ci, long       string   // what is set, in front of the command; "-" leaves the step out. For the small size nothing is
+	small          string   // likewise: "-" leaves the step out of the small size
 	run            string   // pattern of tests; empty: all of the package
 	tests          []string // that have to be among them
 	seed           bool     // the tests take -seed
@@ -55,8 +56,20 @@ var proofs = []proof{
 		tests: []string{"TestFloodOfLogins", "TestSlotsBoundHashes", "TestInventedNames", "TestInventedCookies"}, counts: []string{"clients>0", "told-busy>0", "names>0", "cookies>0"}},
 	{name: "hostile-web", promises: "4", pkg: "./authhttp", ci: "LATCHBOLT_CI=1", long: "LATCHBOLT_HOSTILE=1", run: "^TestFloodOfForms$",
 		tests: []string{"TestFloodOfForms"}, counts: []string{"clients>0", "told-busy>0"}},
+	{name: "space", promises: "4", pkg: ".", ci: "LATCHBOLT_CI=1", long: "LATCHBOLT_SPACE=1", run: "^Test(ExpiredSessionsGo|HeldReader)$",
+		tests: []string{"TestExpiredSessionsGo", "TestHeldReader"}, counts: []string{"sessions>0", "writes-beside>0", "max-wait-us>0", "held>0", "ended>0"}},
+	{name: "space-views", promises: "4", pkg: "./internal/kv/boltkv", ci: "LATCHBOLT_CI=1", long: "LATCHBOLT_SPACE=1", run: "^Test(HeldView|SlowBackup|StoreHeld)", flags: "-race",
+		tests: []string{"TestStoreHeld", "TestHeldViewEnds", "TestHeldViewLasts", "TestHeldViewsRace", "TestSlowBackup"}, counts: []string{"views-whole>0", "views-ended>0"}},
 	{name: "secrets", promises: "6", pkg: ".", run: "^Test(SecretsDoNotPrint|PasswordHashSecret|TokensAreNotStored|Canaries|EveryChangeIsRecorded)$",
 		tests: []string{"TestSecretsDoNotPrint", "TestPasswordHashSecret", "TestTokensAreNotStored", "TestCanaries", "TestEveryChangeIsRecorded"}},
+	{name: "canaries", promises: "6", pkg: ".", ci: "LATCHBOLT_CANARY=temp", long: "LATCHBOLT_CANARY=temp", small: "-",
+		tests: []string{"TestCanaries"}, counts: []string{"secrets>0", "log-lines>0", "databases>0", "hits"}},
+	{name: "canaries-web", promises: "6", pkg: "./authhttp", ci: "LATCHBOLT_CANARY=temp", long: "LATCHBOLT_CANARY=temp", small: "-",
+		tests: []string{"TestEveryPathCostsTheSame"}, counts: []string{"secrets>0", "log-lines>0", "databases>0", "hits"}},
+	{name: "canaries-console", promises: "6", pkg: "./console", ci: "LATCHBOLT_CANARY=temp", long: "LATCHBOLT_CANARY=temp", small: "-",
+		tests: []string{"TestPages", "TestForms"}, counts: []string{"secrets>0", "log-lines>0", "databases>0", "hits"}},
+	{name: "canaries-cli", promises: "6", pkg: "./cli", ci: "LATCHBOLT_CANARY=temp", long: "LATCHBOLT_CANARY=temp", small: "-",
+		tests: []string{"TestScripts"}, counts: []string{"secrets>0", "log-lines>0", "hits"}},
 	{name: "history", pkg: ".", run: "^Test(History|Standards|FuzzTargets|PastDefects)$", tests: []string{"TestHistory", "TestStandards", "TestFuzzTargets", "TestPastDefects"},
 		counts: []string{"rows>0", "tested>0"}},
 	{name: "supply", pkg: ".", run: "^Test(Modules|ModulesCanFail|GO_2025_3451|CVE_2024_21495)$", tests: []string{"TestModules", "TestModulesCanFail", "TestGO_2025_3451"}},
@@ -79,7 +92,7 @@ func allSteps(ctx context.Context, root string, o *options) ([]*step, error) {
 }
 
 func (p *proof) step(o *options) *step {
-	size := map[string]string{"small": "", "ci": p.ci, "long": p.long}[o.size]
+	size := map[string]string{"small": p.small, "ci": p.ci, "long": p.long}[o.size]
 	if size == "-" || o.size == "small" && (p.command != "" || p.ci == "-") {
 		return nil
 	}

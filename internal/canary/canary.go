@@ -1,5 +1,5 @@
 // Package canary looks for secrets where none may be, in the whole of a package's tests: with LATCHBOLT_CANARY=dir the tests log at the lowest
-// level into files in dir, every random number of 32 bytes or more, such as the secret half of a token, and every password of the tests is
+// level into files in dir, or with LATCHBOLT_CANARY=temp in a folder that is removed afterwards, every random number of 32 bytes or more, such as the secret half of a token, and every password of the tests is
 // remembered, and the logs and the databases are searched for them. Without the variable it does nothing.
 //
 // Only tests use it.
@@ -23,6 +23,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/latchbolt-go/latchbolt/internal/tally"
 )
 
 // Variable is the environment variable that turns it on.
@@ -190,12 +192,30 @@ func logFile() string {
 	return filepath.Join(os.Getenv(Variable), fmt.Sprintf("log-%d.json", os.Getpid()))
 }
 
+// folder makes a folder for the logs if [Variable] is "temp", and returns what removes it.
+func folder() (remove func(), err error) {
+	if os.Getenv(Variable) != "temp" {
+		return func() {}, nil
+	}
+	dir, err := os.MkdirTemp("", "canary")
+	if err == nil {
+		err = os.Setenv(Variable, dir) // also for processes that the tests start
+	}
+	return func() { _ = os.RemoveAll(dir) }, err
+}
+
 // Run runs the tests of a package, of which the passwords are, and searches the logs of this process and those that it started. It
 // returns the exit code.
 func Run(m interface{ Run() int }, passwords ...string) int {
 	if !On() {
 		return m.Run()
 	}
+	remove, err := folder()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "canary: %v\n", err)
+		return 1
+	}
+	defer remove()
 	hunt.Password(passwords...)
 	rand.Reader = recorder{rand.Reader, &hunt}
 	slog.SetDefault(Logger())
@@ -221,6 +241,9 @@ func Run(m interface{ Run() int }, passwords ...string) int {
 	mu.Lock()
 	defer mu.Unlock()
 	fmt.Printf("canary: %d secrets; %d lines of log in %d files, %d databases searched; %d hits in the logs\n", hunt.Secrets(), lines, len(logs), searched, hits)
+	if line, err := tally.Line("secrets", hunt.Secrets(), "log-lines", lines, "databases", searched, "hits", hits); err == nil {
+		fmt.Println(line)
+	}
 	if hits > 0 {
 		return 1
 	}

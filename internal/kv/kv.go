@@ -76,6 +76,9 @@ var (
 	// Update or View of the same store on the same goroutine, which would
 	// deadlock.
 	ErrNested = errors.New("kv: transaction inside a transaction")
+	// ErrTooOld means that a View was ended by the store, because so much was written since it began that the
+	// file would have become too large. What was read in it before is right. See [Holder].
+	ErrTooOld = errors.New("kv: the view was held for too long while others wrote")
 	// ErrBucket means that a transaction named a bucket the store does not have.
 	ErrBucket = errors.New("kv: no such bucket")
 )
@@ -89,7 +92,7 @@ func (emptyError) Is(target error) bool { return target == ErrCorrupt }
 type Store interface {
 	// View calls fn with a consistent state of the store and returns fn's
 	// error and the revision of that state. fn must pass on errors of its
-	// reads. If ctx is done before fn starts, fn is not called and the error
+	// reads, and not wait for anybody; see [Holder]. If ctx is done before fn starts, fn is not called and the error
 	// wraps ctx's.
 	View(ctx context.Context, fn func(Reader) error) (Rev, error)
 
@@ -166,6 +169,14 @@ type Lender interface {
 	// of another caller may run it, which saves two switches between goroutines. fn must not end its
 	// goroutine. A panic of it unwinds in the goroutine that called UpdateLent.
 	UpdateLent(ctx context.Context, fn func(Tx) error) (Rev, error)
+}
+
+// A Holder can end a View that keeps it from using its space again.
+type Holder interface {
+	// ViewHeld is [Store.View] for a fn that may take its time, such as one that the store's user does not know. If others write so
+	// much meanwhile that the state's space is wanted, the state is given up: every later read of the Reader fails
+	// with an error that wraps [ErrTooOld]. What was read before stays as it was until fn returns. Reads are dearer than those of View.
+	ViewHeld(ctx context.Context, fn func(Reader) error) (Rev, error)
 }
 
 // A Prober is a Reader that can tell quickly that a range is empty.

@@ -33,8 +33,9 @@ type ExportOptions struct {
 //
 // Sessions are not written, since only hashes of their keys are stored, nor are grants for single objects. A
 // record that Django could not hold is left out. All this stands in the Report. If Export fails, the dump lacks its
-// closing bracket, so that no one can take it for a whole one. A transaction is open until the last record is
-// written: a slow w makes the file grow.
+// closing bracket, so that no one can take it for a whole one. All is read in one
+// [latchbolt.Engine.View], which fails with [latchbolt.ErrViewTooOld] if w is slow and others write much meanwhile: give it
+// memory, or a file.
 func Export(ctx context.Context, eng *latchbolt.Engine, w io.Writer, opts *ExportOptions) (Report, error) {
 	if opts == nil {
 		opts = &ExportOptions{}

@@ -19,8 +19,9 @@ import (
 // [Import] comes out of it again byte by byte, if WithHashes is set, but for hashes with a pepper: those are left
 // out and reported, since they would verify nowhere else.
 //
-// Sessions, tokens and the audit trail are not written. If Export fails, what is written may end in the middle of a line. A transaction is open until
-// the last record is written: a slow w makes the file grow.
+// Sessions, tokens and the audit trail are not written. If Export fails, what is written may end in the middle of a line. All is read in one
+// [latchbolt.Engine.View], which fails with [latchbolt.ErrViewTooOld] if w is slow and others write much meanwhile: give it
+// memory, or a file.
 func Export(ctx context.Context, eng *latchbolt.Engine, w io.Writer, opts *ExportOptions) (interop.Report, error) {
 	x := &export{ctx: ctx, report: intake.NewReport()}
 	if opts != nil {

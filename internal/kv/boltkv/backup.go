@@ -14,8 +14,9 @@ import (
 	"github.com/latchbolt-go/latchbolt/internal/kv"
 )
 
-// Backup implements [kv.Backuper]. Reads and writes go on meanwhile; the pages
-// of the state that is copied are not used again until it is done. If dest exists
+// Backup implements [kv.Backuper]. Reads and writes go on meanwhile. The pages
+// of the state that is copied are not used again until it is done, unless dest is so slow that the file would grow too much: then a state is
+// put aside in a file beside the store, and copied from there. If dest exists
 // and replace is not set, the error is [fs.ErrExist].
 func (s *Store) Backup(ctx context.Context, dest string, replace bool) (err error) {
 	switch info, err := os.Lstat(dest); {
@@ -59,11 +60,7 @@ func (s *Store) Snapshot(ctx context.Context, dest string) (err error) {
 			_ = os.Remove(dest)
 		}
 	}()
-	err = s.bolt(ctx, func(tx *bolt.Tx) error {
-		_, err := tx.WriteTo(ctxWriter{ctx, f})
-		return err
-	})
-	if errors.Is(err, io.EOF) {
+	if _, err = s.copyAny(ctx, f); errors.Is(err, io.EOF) {
 		err = nil
 	}
 	if err := errors.Join(err, f.Close()); err != nil {
@@ -81,19 +78,31 @@ func (s *Store) stat() fs.FileInfo {
 
 // copyTo writes one state to f, syncs it and checks what can be read back.
 func (s *Store) copyTo(ctx context.Context, f *os.File) error {
-	var size int64
-	err := s.bolt(ctx, func(tx *bolt.Tx) (err error) {
-		size, err = tx.WriteTo(ctxWriter{ctx, f})
-		return systemError(err)
-	})
+	size, err := s.copyAny(ctx, f)
 	if err != nil {
-		return err
+		return systemError(err)
 	}
 	if err := f.Sync(); err != nil {
 		return err
 	}
 	step(Synced, f.Name(), "")
 	return verifyFile(ctx, f, size)
+}
+
+// copyAny writes one state to f, which is empty: the one of now, or if f is slow and others write so much that its pages are wanted, one
+// that is put aside then.
+func (s *Store) copyAny(ctx context.Context, f *os.File) (int64, error) {
+	size, err := s.copyHeld(ctx, f)
+	if !errors.Is(err, kv.ErrTooOld) {
+		return size, err
+	}
+	if err := f.Truncate(0); err != nil {
+		return 0, err
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return 0, err
+	}
+	return s.copyAside(ctx, f)
 }
 
 // bolt calls fn with a read transaction of bbolt, guarded.

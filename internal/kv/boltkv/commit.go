@@ -47,6 +47,7 @@ func (s *Store) settle(g *group) {
 	}
 	g.rev = s.offset + kv.Rev(g.tx.ID())
 	s.committing.Store(g)
+	size := g.tx.Size()
 	if g.err = s.commitBolt(g.tx); g.err == nil {
 		s.commitTook = time.Since(now)
 		s.fresh = false
@@ -55,6 +56,10 @@ func (s *Store) settle(g *group) {
 		s.durable.Store(uint64(g.rev))
 	}
 	s.committing.Store(nil) // after durable: who finds no group looks there again
+	if g.err == nil {
+		s.holds.wrote(g.tx)
+		s.endOld(size)
+	}
 }
 
 // awaitDurable waits until a power cut cannot undo what a View has seen. bbolt shows a

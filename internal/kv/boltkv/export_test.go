@@ -73,3 +73,16 @@ func FirstDefect(r io.ReaderAt, size int64) error {
 	}
 	return firstDefect(context.Background(), r, m, false)
 }
+
+// SetMinHeld changes how many bytes are written before a View may be ended. No store may be open.
+func SetMinHeld(n int64) (before int64) {
+	before, minHeld = minHeld, n
+	return before
+}
+
+// Held returns how many Views there are that the store could end.
+func Held(s *Store) int {
+	s.holds.mu.Lock()
+	defer s.holds.mu.Unlock()
+	return len(s.holds.of)
+}

@@ -69,7 +69,7 @@ type Options struct {
 	Check func(kv.Reader) error
 }
 
-// A Store is an open file. It implements [kv.Store], [kv.Backuper], [kv.Snapshotter],
+// A Store is an open file. It implements [kv.Store], [kv.Lender], [kv.Holder], [kv.Backuper], [kv.Snapshotter],
 // [kv.Compacter], [kv.BulkUpdater], [kv.Verifier] and [kv.Sizer]; all its methods may be
 // called concurrently.
 type Store struct {
@@ -111,6 +111,7 @@ type Store struct {
 	arena       []byte // for the next group
 
 	queue queue
+	holds holds
 
 	sizeMu  sync.Mutex // guards the result of the last walk for Size
 	sizeRev kv.Rev
@@ -120,6 +121,7 @@ type Store struct {
 var (
 	_ kv.Store       = (*Store)(nil)
 	_ kv.Lender      = (*Store)(nil)
+	_ kv.Holder      = (*Store)(nil)
 	_ kv.Backuper    = (*Store)(nil)
 	_ kv.Snapshotter = (*Store)(nil)
 	_ kv.Compacter   = (*Store)(nil)

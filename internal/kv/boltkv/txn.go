@@ -81,9 +81,12 @@ const (
 // never nil: a nil value would read as absent.
 func (t *txn) copyOf(b []byte) []byte {
 	t.size += len(b)
+	if len(b) == 0 {
+		return []byte{}
+	}
 	if len(b) > cap(t.arena)-len(t.arena) {
 		if len(b) > minArena/4 {
-			return append(make([]byte, 0, len(b)+1), b...)
+			return bytes.Clone(b)
 		}
 		t.arena = make([]byte, 0, min(max(2*cap(t.arena), minArena), maxArena))
 	}

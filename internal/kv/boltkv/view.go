@@ -14,6 +14,11 @@ import (
 
 // View implements [kv.Store]. It may be called from inside a closure of this store.
 func (s *Store) View(ctx context.Context, fn func(kv.Reader) error) (kv.Rev, error) {
+	return s.view(ctx, fn, false)
+}
+
+// view is View, or ViewHeld.
+func (s *Store) view(ctx context.Context, fn func(kv.Reader) error, held bool) (rev kv.Rev, err error) {
 	if err := ctx.Err(); err != nil {
 		return 0, fmt.Errorf("boltkv: view: %w", err)
 	}
@@ -30,7 +35,11 @@ func (s *Store) View(ctx context.Context, fn func(kv.Reader) error) (kv.Rev, err
 			return 0, kv.ErrClosed
 		}
 	}
-	rev, err := s.read(fn)
+	if held {
+		rev, err = s.hold(fn)
+	} else {
+		rev, err = s.read(fn)
+	}
 	if rev == 0 {
 		return 0, err
 	}

@@ -31,6 +31,7 @@ func Run(t *testing.T, open func(t *testing.T) kv.Store) {
 		run  func(*testing.T, kv.Store)
 	}{
 		{"values", values},
+		{"empty values", emptyValues},
 		{"values are copied", valuesAreCopied},
 		{"limits", limits},
 		{"unknown bucket", unknownBucket},

@@ -68,6 +68,30 @@ func values(t *testing.T, s kv.Store) {
 	}
 }
 
+// emptyValues tests that an empty value is not taken for an absent one in the transaction that puts it, be the key short or long.
+func emptyValues(t *testing.T, s kv.Store) {
+	for _, n := range []int{kv.MaxKey, 257, 256, 255, 1} {
+		key := bytes.Repeat([]byte{'k'}, n)
+		if _, err := s.Update(ctx(t), func(tx kv.Tx) error {
+			if err := tx.Put(A, key, nil); err != nil {
+				return err
+			}
+			v, err := tx.Get(A, key)
+			if v == nil || len(v) > 0 {
+				t.Errorf("Get of an empty value, with a key of %d bytes: got %q (nil: %v)", n, v, v == nil)
+			}
+			for p, err := range tx.Scan(A, key, nil) {
+				if p.Value == nil || err != nil {
+					t.Errorf("Scan of an empty value, with a key of %d bytes: got nil, %v", n, err)
+				}
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // valuesAreCopied tests that the caller may use its slices again.
 func valuesAreCopied(t *testing.T, s kv.Store) {
 	_, err := s.Update(ctx(t), func(tx kv.Tx) error {
