@@ -1021,17 +1021,64 @@ func TestSessionCountIsNeverTooLow(t *testing.T) {
 			stored = len(all)
 			return err
 		}))
-		n, ok := w.e.held.n[w.user]
+		held, ok := w.e.held.n[w.user]
+		n := held.n
 		if ok {
 			known++
 		}
-		if ok && int(n) < stored || stored > limit {
+		if ok && (int(n) < stored || held.by != nil) || stored > limit {
 			t.Fatalf("step %d: %d sessions, known to be at most %d (%v), limit %d", step, stored, n, ok, limit)
 		}
 	}
 	if known < 50 {
 		t.Errorf("the number was known in %d steps: this tests nothing", known)
 	}
+}
+
+// TestSessionCountIsNotBelievedTooEarly counts the sessions of a user in a login that is not committed, and maybe never is: no other
+// login may rely on that, since those that the count did not find may be there after all.
+func TestSessionCountIsNotBelievedTooEarly(t *testing.T) {
+	const limit = 5
+	for name, c := range map[string]struct {
+		err   error
+		known bool
+	}{"committed": {nil, true}, "full disk": {kv.ErrFull, false}} {
+		t.Run(name, func(t *testing.T) {
+			w := newCacheWorld(t, Config{SessionLimit: limit})
+			id, err := w.e.Identity(w.ctx, w.user)
+			w.must(err)
+			w.e.held = heldCount{}
+			w.store.failing(c.err)
+			w.store.on(atFence, func() {
+				if w.e.held.fewer(w.user, limit) {
+					t.Error("a number is believed that is not committed")
+				}
+			})
+			_, err = w.e.Login(w.ctx, id, LoginOptions{})
+			w.store.failing(nil)
+			if w.store.pending() || (err == nil) != (c.err == nil) {
+				t.Fatalf("the login did not get there: %v", err)
+			}
+			if known := w.e.held.fewer(w.user, limit); known != c.known {
+				t.Errorf("after the login the number is known: %v, want %v", known, c.known)
+			}
+		})
+	}
+	t.Run("panic", func(t *testing.T) {
+		w := newCacheWorld(t, Config{SessionLimit: limit})
+		w.e.held = heldCount{}
+		func() {
+			defer func() { _ = recover() }()
+			_ = w.e.Update(w.ctx, func(tx *Tx) error {
+				w.must(tx.deleteSessions(w.user, nil))
+				w.must(tx.makeRoom(w.user))
+				panic("function")
+			})
+		}()
+		if w.e.held.fewer(w.user, limit) {
+			t.Error("a number is believed that was counted in a function that panicked")
+		}
+	})
 }
 
 // TestPasswordChangesDuringTheCheck changes the password after Authenticate read the hash, as
