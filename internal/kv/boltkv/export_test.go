@@ -3,6 +3,7 @@ package boltkv
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 )
 
@@ -53,3 +54,6 @@ func Walks(file []byte) (glanced uint64, sound bool, walked uint64, defects []er
 	}
 	return glanced, sound, w.count, defects
 }
+
+// Stick makes the handle one of which bbolt has kept its locks, as it does after some damage.
+func Stick(s *Store) { s.fail(failure{cause: errors.New("stuck"), reads: true, stuck: true}) }
