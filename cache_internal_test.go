@@ -1081,6 +1081,34 @@ func TestSessionCountIsNotBelievedTooEarly(t *testing.T) {
 	})
 }
 
+// TestEndOfALostSession ends a session whose record was lost from the file, as damage does it, while it is in memory.
+func TestEndOfALostSession(t *testing.T) {
+	for name, end := range map[string]func(w *cacheWorld) error{
+		"Logout":     func(w *cacheWorld) error { return w.e.Logout(w.ctx, w.token) },
+		"EndSession": func(w *cacheWorld) error { return w.e.EndSession(w.ctx, SessionID(w.token.sel)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newCacheWorld(t, Config{})
+			if _, err := w.store.Store.Update(w.ctx, func(tx kv.Tx) error { return tx.Delete(bucketSession, w.token.sel[:]) }); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.e.SessionUser(w.ctx, w.token); err != nil {
+				t.Fatalf("it was not in memory, so this tests nothing: %v", err)
+			}
+			other := w.token
+			other.ver[0]++
+			w.must(w.e.Logout(w.ctx, other))
+			if _, err := w.e.SessionUser(w.ctx, w.token); err != nil {
+				t.Errorf("another secret ended it: %v", err)
+			}
+			w.must(end(w))
+			if _, err := w.e.SessionUser(w.ctx, w.token); !errors.Is(err, ErrNoSession) {
+				t.Errorf("after its end: %v", err)
+			}
+		})
+	}
+}
+
 // TestPasswordChangesDuringTheCheck changes the password after Authenticate read the hash, as
 // the owner does who learned that somebody else knows it.
 func TestPasswordChangesDuringTheCheck(t *testing.T) {
