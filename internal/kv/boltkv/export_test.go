@@ -57,3 +57,6 @@ func Walks(file []byte) (glanced uint64, sound bool, walked uint64, defects []er
 
 // Stick makes the handle one of which bbolt has kept its locks, as it does after some damage.
 func Stick(s *Store) { s.fail(failure{cause: errors.New("stuck"), reads: true, stuck: true}) }
+
+// Fail makes the handle one that was found to be damaged.
+func Fail(s *Store, cause error) { s.fail(failure{cause: cause}) }
