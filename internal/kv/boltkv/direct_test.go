@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/latchbolt-go/latchbolt/internal/kv"
@@ -62,6 +63,7 @@ func TestDamagedAfterOpen(t *testing.T) {
 			switch {
 			case errors.Is(err, kv.ErrCorrupt):
 				noticed++
+				foreseen(t, err)
 			case err != nil:
 				t.Fatal(err)
 			}
@@ -102,6 +104,86 @@ func scanDamaged(t *testing.T, s *boltkv.Store, keys int) {
 		if err != nil && !errors.Is(err, kv.ErrCorrupt) && !errors.Is(err, kv.ErrFailed) {
 			t.Fatal(err)
 		}
+		foreseen(t, err)
+	}
+}
+
+// foreseen reports an error that came of a number that was followed and should have been checked.
+func foreseen(t *testing.T, err error) {
+	t.Helper()
+	if err != nil && strings.Contains(err.Error(), "runtime error") {
+		t.Errorf("a number was followed that nobody checked: %v", err)
+	}
+}
+
+// TestMisplacedPages puts the leaves of an open file into each other's places, and makes them something else: all keys are there or damaged, and
+// none is missing.
+func TestMisplacedPages(t *testing.T) {
+	const keys, pageSize = 2000, 4096
+	key := func(i int) []byte { return fmt.Appendf(nil, "key %06d", i) }
+	for name, spoil := range map[string]func(data []byte, leaves []int){
+		"two leaves in each other's place": func(data []byte, leaves []int) {
+			a, b := data[leaves[2]*pageSize:][:pageSize], data[leaves[5]*pageSize:][:pageSize]
+			old := bytes.Clone(a)
+			copy(a, b)
+			copy(b, old)
+		},
+		"a leaf over another": func(data []byte, leaves []int) {
+			copy(data[leaves[2]*pageSize:][:pageSize], data[leaves[5]*pageSize:])
+		},
+		"a leaf that says it is a list of free pages": func(data []byte, leaves []int) { data[leaves[3]*pageSize+8] = 16 },
+		"a leaf that says it is a branch":             func(data []byte, leaves []int) { data[leaves[3]*pageSize+8] = 1 },
+		"a leaf of too many elements":                 func(data []byte, leaves []int) { data[leaves[3]*pageSize+11] = 0x70 },
+		"a leaf that ends after the file":             func(data []byte, leaves []int) { data[leaves[3]*pageSize+15] = 1 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := create(t)
+			s := open(t, path)
+			_, err := s.Update(t.Context(), func(tx kv.Tx) error {
+				for i := range keys {
+					if err := tx.Put(bucketA, key(i), []byte("v")); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			must(t, err)
+			must(t, s.Close())
+			s = open(t, path)
+			data, err := os.ReadFile(path)
+			must(t, err)
+			var leaves []int
+			for page := 2; page < len(data)/pageSize; page++ {
+				if head := data[page*pageSize:]; binary.NativeEndian.Uint16(head[8:]) == 2 && binary.NativeEndian.Uint16(head[10:]) > 20 {
+					leaves = append(leaves, page)
+				}
+			}
+			spoil(data, leaves)
+			f, err := os.OpenFile(path, os.O_RDWR, 0)
+			must(t, err)
+			_, err = f.WriteAt(data, 0)
+			must(t, errors.Join(err, f.Close()))
+			damaged := 0
+			for i := range keys {
+				_, err := s.View(t.Context(), func(r kv.Reader) error {
+					v, err := r.Get(bucketA, key(i))
+					if err == nil && string(v) != "v" {
+						t.Errorf("%s = %q", key(i), v)
+					}
+					return err
+				})
+				if foreseen(t, err); errors.Is(err, kv.ErrCorrupt) {
+					damaged++
+				} else if err != nil {
+					t.Fatal(err)
+				}
+			}
+			if damaged == 0 || damaged == keys {
+				t.Errorf("%d of %d keys are damaged", damaged, keys)
+			}
+			scanDamaged(t, s, keys)
+			_ = s.Close() // it may say that it is damaged
+		})
 	}
 }
 
