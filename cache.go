@@ -381,6 +381,19 @@ func (c *cache) keepSession(t *Token, s *sessionRecord, sel selector, st *userSt
 	}
 }
 
+// dropSession forgets the session of a token whose record cannot be found, as is so if the file was damaged
+// meanwhile: who ends it is told that there is none, and then it must not go on in memory.
+func (c *cache) dropSession(t *Token, now int64) {
+	if c.off {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if hit := new(sessionHit); c.sessions.lookup(t, now, hit) {
+		c.sessions.remove(t.sel)
+	}
+}
+
 // keepPerms puts an index of the permissions that was read at rev into the cache.
 func (c *cache) keepPerms(p *permIndex, rev kv.Rev) {
 	if c.off {

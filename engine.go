@@ -450,10 +450,10 @@ func (e *Engine) finish(fx *effects, fenced bool, rev kv.Rev, err error) error {
 	if fenced {
 		e.cache.settle(fx, rev, err)
 	}
+	if fx.counted != 0 {
+		e.held.settle(fx.counted, fx, err == nil)
+	}
 	if err != nil {
-		if fenced || fx.counted {
-			e.held.forgetAll()
-		}
 		if isUnknown(err) {
 			e.cache.dropAll()
 		}

@@ -323,8 +323,8 @@ func (tx *Tx) makeRoom(id UserID) error {
 	all, err := tx.sessionsOf(id)
 	if err != nil || len(all) < limit {
 		if err == nil {
-			tx.fx.counted = true
-			tx.e.held.set(id, len(all))
+			tx.fx.counted = id
+			tx.e.held.set(id, len(all), tx.fx)
 		}
 		return err
 	}
@@ -346,10 +346,17 @@ func (tx *Tx) makeRoom(id UserID) error {
 // A heldCount knows of some users how many sessions are stored of them at most, so that not every
 // login has to look. The number may be too high, since only what is added is counted, and
 // then the next login that finds the limit reached looks again. It is never too low: what adds
-// sessions has the store to itself, and forgetAll is called when what it looked at was not committed.
+// sessions has the store to itself, and a number is believed only when what it looked at is committed. The
+// function that comes next in the same group of callers, or right after a group that failed, does not believe it yet.
 type heldCount struct {
 	mu sync.Mutex // guards n
-	n  map[UserID]int32
+	n  map[UserID]heldNumber
+}
+
+// A heldNumber is how many sessions a user has at most.
+type heldNumber struct {
+	n  int32
+	by *effects // of the update that counted, while it is not committed; nil: it is
 }
 
 // maxHeldCounts bounds of how many users the number is kept.
@@ -359,32 +366,42 @@ const maxHeldCounts = 100_000
 func (h *heldCount) fewer(id UserID, limit int) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	n, ok := h.n[id]
-	return ok && int(n) < limit
+	held, ok := h.n[id]
+	return ok && held.by == nil && int(held.n) < limit
 }
 
-func (h *heldCount) set(id UserID, n int) {
+// set notes what the update with the effects fx counted.
+func (h *heldCount) set(id UserID, n int, fx *effects) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.n == nil || len(h.n) >= maxHeldCounts {
-		h.n = make(map[UserID]int32)
+		h.n = make(map[UserID]heldNumber)
 	}
-	h.n[id] = int32(n)
+	h.n[id] = heldNumber{int32(n), fx}
 }
 
 // add counts one more session of a user, if the number is known.
 func (h *heldCount) add(id UserID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if n, ok := h.n[id]; ok {
-		h.n[id] = n + 1
+	if held, ok := h.n[id]; ok {
+		held.n++
+		h.n[id] = held
 	}
 }
 
-func (h *heldCount) forgetAll() {
+// settle makes what an update counted of a user good, or forgets it if the update was not committed.
+func (h *heldCount) settle(id UserID, fx *effects, committed bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	clear(h.n)
+	held := h.n[id]
+	switch {
+	case held.by != fx: // somebody has counted since
+	case committed:
+		h.n[id] = heldNumber{n: held.n}
+	default:
+		delete(h.n, id)
+	}
 }
 
 // takeOver ends the previous session of a client and returns its values if they

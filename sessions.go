@@ -397,6 +397,9 @@ func (e *Engine) Logout(ctx context.Context, t Token) error {
 		known = s != nil
 		return err
 	})
+	if !known {
+		e.cache.dropSession(&t, e.clock.nanos())
+	}
 	if err != nil {
 		return err
 	}
@@ -473,6 +476,9 @@ func (e *Engine) EndSession(ctx context.Context, id SessionID) error {
 	ended := []selector{sel}
 	return e.revoke(ctx, func(tx *Tx) error {
 		s, err := tx.sessionBySelector(sel)
+		if err == nil && s == nil {
+			tx.fx.sessions = append(tx.fx.sessions, sel) // of which damage may have left nothing but what is in memory
+		}
 		if err != nil || s == nil {
 			return err
 		}

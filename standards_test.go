@@ -2,6 +2,7 @@ package latchbolt_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -206,14 +207,27 @@ func TestCanaries(t *testing.T) {
 	}
 	for where, text := range texts {
 		for _, secret := range append(secrets, password, other, typed, string(pepper)) {
-			if secret != "" && strings.Contains(text, secret) {
-				t.Errorf("%s holds a secret, %.10q…", where, secret)
+			for _, form := range formsOf(secret) {
+				if strings.Contains(text, form) {
+					t.Errorf("%s holds a secret, %.10q…", where, form)
+				}
 			}
 		}
 	}
 	if len(secrets) < 16 || len(texts) < 3 || strings.Count(texts["log"], "\n") < 80 || !strings.Contains(texts["log"], `"level"`) {
 		t.Errorf("%d secrets, %d files, %d lines of log: the check does not look right", len(secrets), len(texts)-1, strings.Count(texts["log"], "\n"))
 	}
+}
+
+// formsOf returns how a secret may look where somebody printed it: as it is, and its beginning in hexadecimal, in base64, and as numbers.
+func formsOf(secret string) []string {
+	if secret == "" {
+		return nil
+	}
+	start := []byte(secret[:min(len(secret), 15)])
+	numbers := strings.Trim(fmt.Sprint(start), "[]")
+	return []string{secret, fmt.Sprintf("%x", start), fmt.Sprintf("%X", start), base64.StdEncoding.EncodeToString(start), base64.URLEncoding.EncodeToString(start),
+		numbers, strings.ReplaceAll(numbers, " ", ","), strings.TrimSuffix(strings.TrimPrefix(fmt.Sprintf("%#v", start), "[]byte{"), "}")}
 }
 
 // logInWith logs ada in by a password.

@@ -146,17 +146,22 @@ func (e *Engine) sweepExpired(ctx context.Context, r *SweepReport) (_ bool, err 
 // sweepRanges removes the keys of a bucket that start with a number less than end, and returns how many of those numbers
 // there were. The cache needs no fence: it knows when its sessions expire.
 func (e *Engine) sweepRanges(ctx context.Context, b kv.Bucket, end uint32, p *pace) (ranges int, err error) {
+	last := int64(-1) // number of the range that was removed
 	for {
 		if err := ctx.Err(); err != nil {
 			return ranges, fmt.Errorf("latchbolt: sweeping: %w", err)
 		}
 		var done, more bool
+		var n int64
 		var start time.Time
 		err := e.update(ctx, func(tx *Tx) error {
 			start = time.Now() // its turn has come
 			keys, err := tx.keys(b, nil, nil, 1)
 			if done = err == nil && (len(keys) == 0 || binary.BigEndian.Uint32(keys[0]) >= end); done || err != nil {
 				return err
+			}
+			if n = int64(binary.BigEndian.Uint32(keys[0])); n == last {
+				return corrupt(fmt.Sprintf("%s %x", b, keys[0]), errors.New("the key was removed and is still there"))
 			}
 			more, err = tx.deleteSome(b, keys[0][:4], int(*p))
 			return err
@@ -168,6 +173,7 @@ func (e *Engine) sweepRanges(ctx context.Context, b kv.Bucket, end uint32, p *pa
 			p.adapt(time.Since(start))
 		default:
 			ranges++
+			last = n
 		}
 	}
 }

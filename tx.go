@@ -62,7 +62,7 @@ type effects struct {
 	newSessions int // filed as new
 	audited     int // entries of the audit trail
 
-	counted bool // sessions of a user, in this run of the function or an earlier one; see heldCount
+	counted UserID // whose sessions were counted, in this run of the function or an earlier one; see heldCount
 }
 
 func (fx *effects) reset() { *fx = effects{counted: fx.counted, dropped: fx.dropped} }

@@ -8,21 +8,44 @@ import (
 	"github.com/latchbolt-go/latchbolt/internal/kv"
 )
 
-// A cursor walks one bucket of a bbolt transaction. Each of its steps guards
-// against panics on its own, since between steps the caller's code runs.
+// A cursor walks one bucket of a bbolt transaction, without bbolt where that is possible. Each of its steps guards
+// against panics and faults on its own, since between steps the caller's code runs.
 type cursor struct {
 	r *reader
 	i int // bucket
 	c *bolt.Cursor
+	w *treeWalk // in place of c
 }
 
-// open finds the bucket. The caller guards against panics.
-func (c *cursor) open() error {
+// open finds the bucket, and the root of a walk, if it is one. The caller guards against panics.
+func (c *cursor) open() (at root, err error) {
+	at, ok := c.r.direct(c.i)
+	if ok {
+		if c.w == nil {
+			c.w = new(treeWalk)
+		}
+		c.w.p = &c.r.pages
+		return at, nil
+	}
 	b, err := c.r.bucket(c.i)
 	if err == nil {
 		c.c = b.Cursor()
 	}
-	return err
+	return root{}, err
+}
+
+// walked checks what a walk came to.
+func (c *cursor) walked(l place, ok bool, by int) (kv.Pair, error) {
+	if c.r.pages.damaged != 0 || ok && !c.w.inOrder(l.key(), by) {
+		return kv.Pair{}, c.r.s.corrupt("page %d is damaged, where bucket %q is", c.r.pages.damaged, c.r.s.names[c.i])
+	}
+	if !ok {
+		return kv.Pair{}, nil
+	}
+	if l.flags() != 0 || len(l.key()) == 0 {
+		return kv.Pair{}, c.r.s.corrupt("bucket %q: a pair that is none of ours", c.r.s.names[c.i])
+	}
+	return c.pair(l.key(), l.value())
 }
 
 // pair checks what bbolt returned. A nil key is the end.
@@ -46,7 +69,15 @@ type forward struct {
 // seek moves to the first key that is not less than from.
 func (c *forward) seek(from []byte) (p kv.Pair, err error) {
 	defer c.r.s.guard(&err)
-	if err := c.open(); err != nil {
+	at, err := c.open()
+	if err != nil {
+		return kv.Pair{}, err
+	}
+	if c.w != nil {
+		l, ok := c.w.seek(at, from)
+		return c.walked(l, ok, 1)
+	}
+	if err := c.r.passable(c.i, from); err != nil {
 		return kv.Pair{}, err
 	}
 	return c.pair(c.c.Seek(from))
@@ -55,6 +86,10 @@ func (c *forward) seek(from []byte) (p kv.Pair, err error) {
 // next moves on by one.
 func (c *forward) next() (p kv.Pair, err error) {
 	defer c.r.s.guard(&err)
+	if c.w != nil {
+		l, ok := c.w.step(1)
+		return c.walked(l, ok, 1)
+	}
 	return c.pair(c.c.Next())
 }
 
@@ -70,7 +105,15 @@ func (c *backward) seek(bound []byte, empty bool) (p kv.Pair, err error) {
 	if empty {
 		return kv.Pair{}, nil
 	}
-	if err := c.open(); err != nil {
+	at, err := c.open()
+	if err != nil {
+		return kv.Pair{}, err
+	}
+	if c.w != nil {
+		l, ok := c.w.seekBack(at, bound)
+		return c.walked(l, ok, -1)
+	}
+	if err := c.r.passable(c.i, bound); err != nil {
 		return kv.Pair{}, err
 	}
 	if bound != nil {
@@ -85,6 +128,10 @@ func (c *backward) seek(bound []byte, empty bool) (p kv.Pair, err error) {
 // next moves back by one.
 func (c *backward) next() (p kv.Pair, err error) {
 	defer c.r.s.guard(&err)
+	if c.w != nil {
+		l, ok := c.w.step(-1)
+		return c.walked(l, ok, -1)
+	}
 	return c.prev()
 }
 

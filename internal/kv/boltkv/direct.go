@@ -40,15 +40,19 @@ type roots struct {
 	of  []root // by number of the bucket; the zero root is not known
 }
 
-// rootsAt returns the roots as of a read transaction.
+// rootsAt returns the roots as of a read transaction, or those that a write transaction began with.
 func (s *Store) rootsAt(tx *bolt.Tx, p *pages) *roots {
-	if r := s.roots.Load(); r != nil && r.db == tx.DB() && r.rev == tx.ID() && r.at == unsafe.SliceData(p.data) {
+	rev := tx.ID()
+	if tx.Writable() {
+		rev--
+	}
+	if r := s.roots.Load(); r != nil && r.db == tx.DB() && r.rev == rev && r.at == unsafe.SliceData(p.data) {
 		return r
 	}
-	r := &roots{db: tx.DB(), rev: tx.ID(), at: unsafe.SliceData(p.data), of: make([]root, len(s.names))}
+	r := &roots{db: tx.DB(), rev: rev, at: unsafe.SliceData(p.data), of: make([]root, len(s.names))}
 	names := root{page: uint64(tx.Cursor().Bucket().Root())}
 	for i, name := range s.names {
-		l := p.search(names, name)
+		l := p.search(names, name, nil)
 		if !l.exact || l.flags() != bucketFlag {
 			continue
 		}
@@ -74,8 +78,9 @@ type place struct {
 	exact        bool
 }
 
-// search returns the place of a key in the tree of a root. It notes a page that makes no sense.
-func (p *pages) search(r root, key []byte) place {
+// search returns the place of a key in the tree of a root. It notes a page that makes no sense. If way is not nil,
+// the branches that it came through are added to it.
+func (p *pages) search(r root, key []byte, way *[]branch) place {
 	data, id := r.inside, r.page
 	for depth := range maxDepth {
 		if data == nil {
@@ -109,6 +114,9 @@ func (p *pages) search(r root, key []byte) place {
 		}
 		if !exact {
 			at = max(at-1, 0)
+		}
+		if way != nil {
+			*way = append(*way, branch{data, at, count})
 		}
 		id, data = order.Uint64(data[pageHeader+at*elementLen+8:]), nil
 	}
@@ -208,16 +216,32 @@ func (l place) value() []byte {
 
 // direct returns the root of bucket i if it can be read without bbolt.
 func (r *reader) direct(i int) (root, bool) {
-	if r.roots == nil {
+	if r.roots == nil || r.tx.Writable() { // what was written is not in the file yet
 		return root{}, false
 	}
 	at := r.roots.of[i]
 	return at, at.page != 0 || at.inside != nil
 }
 
+// passable looks at the pages through which bbolt will go to a key of bucket i in a write transaction, where it follows pages that lead in a
+// circle until the process ends. Until the commit, which writes them anew, the branches are those of the state before.
+func (r *reader) passable(i int, key []byte) error {
+	if r.roots == nil {
+		return nil
+	}
+	at := r.roots.of[i]
+	if at.page == 0 {
+		return nil
+	}
+	if r.pages.search(at, key, nil); r.pages.damaged != 0 {
+		return r.s.corrupt("page %d is damaged, where bucket %q is", r.pages.damaged, r.s.names[i])
+	}
+	return nil
+}
+
 // directGet is get without bbolt. The caller guards against faults.
 func (r *reader) directGet(i int, at root, key []byte) ([]byte, error) {
-	l := r.pages.search(at, key)
+	l := r.pages.search(at, key, nil)
 	switch {
 	case r.pages.damaged != 0:
 		return nil, r.s.corrupt("page %d is damaged, where bucket %q is", r.pages.damaged, r.s.names[i])
@@ -236,7 +260,7 @@ func (r *reader) none(i int, prefix []byte) (none bool, err error) {
 		return false, nil
 	}
 	defer r.s.guard(&err)
-	l := r.pages.search(at, prefix)
+	l := r.pages.search(at, prefix, nil)
 	if r.pages.damaged != 0 {
 		return false, r.s.corrupt("page %d is damaged, where bucket %q is", r.pages.damaged, r.s.names[i])
 	}

@@ -3,6 +3,7 @@ package boltkv
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"os"
 )
@@ -86,3 +87,9 @@ func Held(s *Store) int {
 	defer s.holds.mu.Unlock()
 	return len(s.holds.of)
 }
+
+// Stick makes the handle one of which bbolt has kept its locks, as it does after some damage.
+func Stick(s *Store) { s.fail(failure{cause: errors.New("stuck"), reads: true, stuck: true}) }
+
+// Fail makes the handle one that was found to be damaged.
+func Fail(s *Store, cause error) { s.fail(failure{cause: cause}) }

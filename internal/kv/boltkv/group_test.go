@@ -145,7 +145,7 @@ func TestGroupShares(t *testing.T) {
 	s := open(t, create(t))
 	var fns []func(kv.Tx) error
 	for i := range 64 {
-		fns = append(fns, func(tx kv.Tx) error { return tx.Put(bucketA, fmt.Appendf(nil, "k%d", i), nil) })
+		fns = append(fns, func(tx kv.Tx) error { return tx.Put(bucketA, fmt.Appendf(nil, "k%d", i), fmt.Appendf(nil, "v%d", i)) })
 	}
 	for i, r := range together(t, s, fns...) {
 		if r.err != nil || r.p != nil {
@@ -154,6 +154,101 @@ func TestGroupShares(t *testing.T) {
 	}
 	if size, err := s.Size(); size.Commits != 1 || size.Callers != 64 || err != nil {
 		t.Errorf("%d commits for %d callers, want 1 for 64; %v", size.Commits, size.Callers, err)
+	}
+	for i := range 64 {
+		if got, want := get(t, s, fmt.Sprint("k", i)), fmt.Sprint("v", i); got != want {
+			t.Errorf("k%d = %q, want %q", i, got, want)
+		}
+	}
+}
+
+// TestGroupCommitFails tests that nobody of a group is told that all is well if its commit fails: not who wrote,
+// nor who saw what was written. Who failed before that is told so too.
+func TestGroupCommitFails(t *testing.T) {
+	errOwn, errDamage := errors.New("own"), errors.New("damage")
+	for name, update := range map[string]updateMethod{"run by their callers": (*boltkv.Store).Update, "lent": (*boltkv.Store).UpdateLent} {
+		for what, c := range map[string]struct {
+			spoil func(s *boltkv.Store, tx kv.Tx) error
+			want  error
+		}{
+			"no room": {func(_ *boltkv.Store, tx kv.Tx) error {
+				for i := range 40 {
+					if err := tx.Put(bucketB, fmt.Appendf(nil, "big%d", i), make([]byte, kv.MaxValue)); err != nil {
+						return err
+					}
+				}
+				return nil
+			}, kv.ErrFull},
+			"damage that somebody found meanwhile": {func(s *boltkv.Store, _ kv.Tx) error { boltkv.Fail(s, errDamage); return nil }, errDamage},
+		} {
+			t.Run(name+", "+what, func(t *testing.T) {
+				path := create(t)
+				opt := options()
+				opt.MaxSize = 1 << 20
+				s, err := boltkv.Open(path, opt)
+				must(t, err)
+				defer func() { _ = s.Close() }()
+				rs := togetherBy(t, s, func(ctx context.Context, fn func(kv.Tx) error) (kv.Rev, error) { return update(s, ctx, fn) },
+					func(tx kv.Tx) error { return tx.Put(bucketA, []byte("a"), []byte("1")) },
+					func(tx kv.Tx) error { return tx.Put(bucketA, []byte("b"), []byte("1")) },
+					func(tx kv.Tx) error {
+						if v, err := tx.Get(bucketA, []byte("b")); err != nil || string(v) != "1" {
+							return fmt.Errorf("b = %q, %w", v, err)
+						}
+						return nil
+					},
+					func(tx kv.Tx) error { return errors.Join(errOwn, tx.Put(bucketA, []byte("own"), nil)) },
+					func(tx kv.Tx) error {
+						return errors.Join(tx.Put(bucketA, []byte("c"), []byte("1")), c.spoil(s, tx))
+					},
+				)
+				for i, r := range rs {
+					if !errors.Is(r.err, c.want) || r.rev != 0 || r.p != nil {
+						t.Errorf("caller %d: %+v, want %v", i, r, c.want)
+					}
+				}
+				_ = s.Close()
+				s = open(t, path)
+				for _, key := range []string{"a", "b", "c", "own"} {
+					if got := get(t, s, key); got != "" {
+						t.Errorf("%s = %q after a commit that failed", key, got)
+					}
+				}
+				verify(t, s)
+			})
+		}
+	}
+}
+
+// TestGroupLentGivenUp tests that a function is not run whose caller's context ended while it was lent, by another function of the group.
+func TestGroupLentGivenUp(t *testing.T) {
+	for range 20 { // its caller may notice first
+		s := open(t, create(t))
+		ctx, cancel := context.WithCancel(t.Context())
+		contexts := []context.Context{t.Context(), t.Context(), ctx, t.Context()}
+		n := 0
+		var ran [4]bool
+		fns := make([]func(kv.Tx) error, len(ran))
+		for i := range fns {
+			fns[i] = func(tx kv.Tx) error {
+				if ran[i] = true; i == 1 {
+					cancel()
+				}
+				return tx.Put(bucketA, fmt.Appendf(nil, "k%d", i), nil)
+			}
+		}
+		rs := togetherBy(t, s, func(_ context.Context, fn func(kv.Tx) error) (kv.Rev, error) {
+			i := n // they come one by one
+			n++
+			return s.UpdateLent(contexts[i], fn)
+		}, fns...)
+		for i, r := range rs {
+			if given := i == 2; errors.Is(r.err, context.Canceled) != given || ran[i] == given || !given && r.err != nil {
+				t.Errorf("caller %d: %+v; run: %v", i, r, ran[i])
+			}
+		}
+		cancel()
+		must(t, s.Close())
 	}
 }
 

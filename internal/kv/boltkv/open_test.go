@@ -228,3 +228,20 @@ func useDamaged(t *testing.T, what, path string) error {
 	})
 	return errors.Join(typed(err1), typed(err2))
 }
+
+// TestStuckCloses tests that a handle that bbolt can do nothing with any more, and whose map stays, lets go of the file.
+func TestStuckCloses(t *testing.T) {
+	path := create(t)
+	s := open(t, path)
+	put(t, s, "k", "v")
+	boltkv.Stick(s)
+	if _, err := s.Head(t.Context()); !errors.Is(err, kv.ErrFailed) {
+		t.Errorf("a read of a handle that failed: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if got := get(t, open(t, path), "k"); got != "v" {
+		t.Errorf("k = %q", got)
+	}
+}

@@ -48,13 +48,13 @@ type leafRun struct {
 // leafRun looks at the leaf of the first entry, and returns the entries of other leaves. The zero leafRun is one that makes no sense, which
 // bbolt finds as well.
 func (p *pages) leafRun(r root, entries []entry) (l leafRun, rest []entry) {
-	l.first = p.search(r, entries[0].key)
+	l.first = p.search(r, entries[0].key, nil)
 	last := place{leaf: l.first.leaf, index: l.first.count - 1, count: l.first.count}
 	if l.first.count == 0 || !last.sound() || !(place{leaf: last.leaf, count: last.count}).sound() {
 		return leafRun{}, entries[1:]
 	}
 	l.used = last.end()
-	for at := l.first; ; at = p.search(r, rest[0].key) {
+	for at := l.first; ; at = p.search(r, rest[0].key, nil) {
 		rest = entries[1:]
 		switch e := entries[0]; {
 		case at.leaf == nil || &at.leaf[0] != &last.leaf[0]:

@@ -190,8 +190,8 @@ func (s *Store) shut() (err error) {
 	s.metas = nil
 	if f := s.failed.Load(); f != nil && f.stuck {
 		// bbolt would wait for its own lock. Its map stays until the process
-		// ends; closing the file gives up the lock.
-		return s.file.Close()
+		// ends, and must not keep the lock of the file.
+		return errors.Join(unlock(s.file), s.file.Close())
 	}
 	defer s.guard(&err)
 	return s.db.Close()

@@ -95,6 +95,11 @@ func tryLock(f *os.File, exclusive bool) (bool, error) {
 	}
 }
 
+// unlock gives the lock of the file up. A map of the file would keep it, whoever closes the file.
+func unlock(f *os.File) error {
+	return os.NewSyscallError("flock", unix.Flock(int(f.Fd()), unix.LOCK_UN))
+}
+
 // mapMetas maps the two meta pages, so that a look at them tells whether the
 // file still has them.
 func mapMetas(f *os.File, pageSize int) ([]byte, error) {

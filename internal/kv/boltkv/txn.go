@@ -24,13 +24,16 @@ type txn struct {
 // newTxn returns a transaction over tx, which may already hold what earlier
 // callers wrote.
 func newTxn(s *Store, tx *bolt.Tx) *txn {
-	return &txn{reader: reader{s: s, tx: tx}}
+	t := &txn{reader: reader{s: s, tx: tx}}
+	_ = t.locate() // without, nothing is looked at before bbolt is asked
+	return t
 }
 
 // over makes t, which is closed, a transaction over tx that was not written to. It keeps its memory.
 func (t *txn) over(s *Store, tx *bolt.Tx) *txn {
 	if t.tx != tx {
 		t.reader = reader{s: s, tx: tx}
+		_ = t.locate()
 	}
 	t.closed, t.overlays, t.size = false, t.overlays[:0], 0
 	return t
@@ -176,6 +179,9 @@ func (t *txn) nth(i int, prefix []byte, n int) (key []byte, err error) {
 			touch(k)
 			return k, nil
 		}
+	}
+	if err := t.passable(i, prefix); err != nil {
+		return nil, err
 	}
 	c := b.Cursor()
 	for k, _ := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, _ = c.Next() {
@@ -376,8 +382,33 @@ func (t *txn) apply() (err error) {
 		} else if n := t.s.opt.Runs[t.s.opt.Buckets[o.bucket]]; n > 0 {
 			fillRuns(b, o.entries, n)
 		}
+		if err := t.allPassable(o); err != nil {
+			return err
+		}
 		if err := o.apply(b); err != nil {
 			return t.s.corrupt("bucket %q: %v", t.s.names[o.bucket], err)
+		}
+	}
+	return nil
+}
+
+// allPassable is passable for all keys that o is going to write, or delete.
+func (t *txn) allPassable(o *overlay) error {
+	o.settle()
+	for _, e := range o.entries {
+		if err := t.passable(o.bucket, e.key); err != nil {
+			return err
+		}
+	}
+	for _, s := range o.cleared {
+		if err := t.passable(o.bucket, s.from); err != nil {
+			return err
+		}
+		if s.to == nil {
+			continue
+		}
+		if err := t.passable(o.bucket, s.to); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -75,7 +75,7 @@ type reader struct {
 	fn     func(kv.Reader) error
 	closed bool
 	pages  pages
-	roots  *roots // nil: read by bbolt, as in an Update, whose pages are not in the file yet
+	roots  *roots // nil: unknown
 	few    [fewBuckets]*bolt.Bucket
 	more   map[int]*bolt.Bucket
 }
@@ -167,6 +167,9 @@ func (r *reader) get(i int, key []byte) (value []byte, err error) {
 	} else {
 		var b *bolt.Bucket
 		if b, err = r.bucket(i); err == nil {
+			err = r.passable(i, key)
+		}
+		if err == nil {
 			value = b.Get(key)
 		}
 	}
