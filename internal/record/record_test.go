@@ -101,10 +101,25 @@ func FuzzOpen(f *testing.F) {
 	f.Add([]byte("k"), sealed(f, "user", []byte("k")))
 	f.Add([]byte{}, []byte{})
 	f.Add([]byte("k"), []byte{1, 0, 0, 0, 0})
+	f.Add([]byte("k"), record.Append(nil, 0, nil, "user", []byte("k")))
+	f.Add([]byte("k"), record.Append(nil, 2, nil, "user", []byte("k")))
 	f.Fuzz(func(t *testing.T, key, value []byte) {
 		b, err := record.Open("user", key, value, 1)
 		if err != nil {
 			return
+		}
+		// What is accepted is what would have been written there, and nowhere else.
+		body := value[1 : len(value)-(record.Overhead-1)]
+		if again := record.Append(nil, b.Version(), body, "user", key); b.Version() != 1 || !bytes.Equal(again, value) {
+			t.Errorf("%x is accepted, and is written as %x", value, again)
+		}
+		for _, bucket := range []string{"users", "uses"} {
+			if _, err := record.Open(bucket, key, value, 1); err == nil {
+				t.Errorf("it is accepted in the bucket %s", bucket)
+			}
+		}
+		if _, err := record.Open("user", append(bytes.Clone(key), 0), value, 1); err == nil {
+			t.Error("it is accepted under another key")
 		}
 		b.Uint8()
 		if s := b.String(); len(s) > len(value) {

@@ -42,7 +42,7 @@ func FuzzRead(f *testing.F) {
 		seen := make(map[string]bool)
 		for _, e := range entries {
 			of := lines[e.line-1]
-			if e.name == "" || !strings.HasPrefix(strings.TrimLeft(of, " \t\v\f\r"), e.name+":") {
+			if e.name == "" || strings.Contains(e.name, ":") || !strings.HasPrefix(strings.TrimLeft(of, " \t\v\f\r"), e.name+":") {
 				t.Fatalf("the name %q is not that of line %q", e.name, of)
 			}
 			if seen[e.name] != (e.skip == reasonTwice) {
