@@ -79,10 +79,12 @@ func (l *lane) setValue(s *session, name, value string) {
 	})
 }
 
-// rotated makes the model follow a session that got a new token, or has none other.
+// rotated makes the model follow a session that got a new token, or has none other. If the call failed, the session may be gone, under a
+// token that nobody was told or for good.
 func (l *lane) rotated(old *session, change func(*session)) func(latchbolt.Session, error) error {
 	return func(got latchbolt.Session, err error) error {
 		if err != nil {
+			old.ended = true
 			return err
 		}
 		next := *old

@@ -1,6 +1,7 @@
 package boltkv
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"runtime"
@@ -85,8 +86,8 @@ func touch(v []byte) (sum byte) {
 }
 
 // alive looks at the two meta pages. bbolt takes locks without a way back
-// before it looks at them itself, so a fault there would stop every later
-// call. It reports false if they are gone.
+// before it looks at them itself, so a fault there, or two pages of which neither is good, would stop every later
+// call, and a commit that is under way. It reports false if they are gone.
 func (s *Store) alive() (ok bool) {
 	if s.metas == nil {
 		return true
@@ -97,7 +98,21 @@ func (s *Store) alive() (ok bool) {
 		}
 	}()
 	half := len(s.metas) / 2
-	return order.Uint32(s.metas[pageHeader:]) == boltMagic || order.Uint32(s.metas[half+pageHeader:]) == boltMagic
+	last := s.goodMeta.Load()
+	for _, page := range [][]byte{s.metas[:half], s.metas[half:]} {
+		if last != nil && bytes.Equal(page[pageHeader:pageHeader+metaLen], last[pageHeader:]) {
+			return true // nothing else is as quick
+		}
+	}
+	for _, page := range [][]byte{s.metas[:half], s.metas[half:]} {
+		good := new([pageHeader + metaLen]byte)
+		copy(good[:], page)
+		if _, err := parseMeta(good[:]); err == nil {
+			s.goodMeta.Store(good)
+			return true
+		}
+	}
+	return false
 }
 
 // begin starts a transaction of bbolt.
@@ -106,7 +121,7 @@ func (s *Store) begin(writable bool) (tx *bolt.Tx, err error) {
 		return nil, f.err()
 	}
 	if !s.alive() {
-		err := fmt.Errorf("%w: the file was cut short while open", kv.ErrCorrupt)
+		err := fmt.Errorf("%w: the file was cut short, or both its first pages were damaged, while it was open", kv.ErrCorrupt)
 		s.fail(failure{cause: err, reads: true})
 		return nil, err
 	}

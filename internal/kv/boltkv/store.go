@@ -97,7 +97,8 @@ type Store struct {
 	file     *os.File // the one bbolt uses
 	info     fs.FileInfo
 	id       fileID
-	metas    []byte // the two meta pages, mapped once more; nil where not needed
+	metas    []byte                                     // the two meta pages, mapped once more; nil where not needed
+	goodMeta atomic.Pointer[[pageHeader + metaLen]byte] // the last one that was found good
 	pageSize int
 	offset   kv.Rev // added to bbolt's transaction IDs, which start anew in Compact and BulkUpdate
 	closed   bool

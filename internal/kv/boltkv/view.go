@@ -118,6 +118,9 @@ func (r *reader) bucket(i int) (*bolt.Bucket, error) {
 	} else if b := r.more[i]; b != nil {
 		return b, nil
 	}
+	if err := r.nameable(i); err != nil {
+		return nil, err
+	}
 	b := r.tx.Bucket(r.s.names[i])
 	switch {
 	case b == nil:
@@ -131,6 +134,18 @@ func (r *reader) bucket(i int) (*bolt.Bucket, error) {
 		r.more[i] = b
 	}
 	return b, nil
+}
+
+// nameable looks at the pages through which bbolt will go to the name of bucket i, as passable does for a key.
+func (r *reader) nameable(i int) error {
+	if r.pages.data == nil {
+		return nil
+	}
+	r.pages.search(root{page: uint64(r.tx.Cursor().Bucket().Root())}, r.s.names[i], nil)
+	if r.pages.damaged != 0 {
+		return r.s.corrupt("page %d is damaged, where the names of buckets are", r.pages.damaged)
+	}
+	return nil
 }
 
 // has returns nil if the bucket b is in the file. Its first page is looked at, so that not everyone who comes first to a bucket waits for
