@@ -681,7 +681,20 @@ func (m *model) issueToken() {
 		}
 		if k.purpose == latchbolt.PurposeReset && m.rng.IntN(2) == 0 { // most are void before anybody comes back to them
 			m.resetPassword(k, nil)
+		} else if m.rng.IntN(4) == 0 {
+			m.redeem(k, nil)
 		}
+	}
+}
+
+func (m *model) redeem(k *modelToken, want error) {
+	m.note("redeem token %s of %d", k.purpose, k.user)
+	err := m.eng.RedeemToken(m.ctx, k.purpose, k.token, func(tx *latchbolt.Tx, u *latchbolt.User, data string) error {
+		m.same("RedeemToken", []any{u.ID, data}, []any{k.user, k.data})
+		return nil
+	})
+	if m.outcome("RedeemToken", err, want) {
+		k.state = "void"
 	}
 }
 
@@ -720,13 +733,7 @@ func (m *model) useToken() {
 		})
 		m.outcome("RedeemToken that is refused", err, cmp.Or(want, refused))
 	case 1:
-		err := m.eng.RedeemToken(m.ctx, k.purpose, k.token, func(tx *latchbolt.Tx, u *latchbolt.User, data string) error {
-			m.same("RedeemToken", []any{u.ID, data}, []any{k.user, k.data})
-			return nil
-		})
-		if m.outcome("RedeemToken", err, want) {
-			k.state = "void"
-		}
+		m.redeem(k, want)
 	default:
 		if k.purpose != latchbolt.PurposeReset {
 			want = latchbolt.ErrToken
