@@ -153,21 +153,10 @@ const (
 
 // copyOf returns a copy of b, nil of nil. The caller is in read.
 func (h *held) copyOf(b []byte) []byte {
-	switch {
-	case b == nil:
+	if b == nil {
 		return nil
-	case len(b) == 0:
-		return []byte{}
 	}
-	if len(b) > cap(h.arena)-len(h.arena) {
-		if len(b) > heldArena/4 {
-			return bytes.Clone(b)
-		}
-		h.arena = make([]byte, 0, min(max(2*cap(h.arena), heldArena), maxHeldArena))
-	}
-	n := len(h.arena)
-	h.arena = append(h.arena, b...)
-	return h.arena[n:len(h.arena):len(h.arena)]
+	return copyInto(&h.arena, b, heldArena, maxHeldArena)
 }
 
 // Get implements [kv.Reader].

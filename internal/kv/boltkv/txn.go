@@ -84,18 +84,24 @@ const (
 // never nil: a nil value would read as absent.
 func (t *txn) copyOf(b []byte) []byte {
 	t.size += len(b)
+	return copyInto(&t.arena, b, minArena, maxArena)
+}
+
+// copyInto returns a copy of b, never nil, which shares memory with others: an arena has room for so many bytes at first, and at most. What
+// is large has memory of its own, and an arena that is full is left to those who have copies in it.
+func copyInto(arena *[]byte, b []byte, least, most int) []byte {
 	if len(b) == 0 {
 		return []byte{}
 	}
-	if len(b) > cap(t.arena)-len(t.arena) {
-		if len(b) > minArena/4 {
+	if len(b) > cap(*arena)-len(*arena) {
+		if len(b) > least/4 {
 			return bytes.Clone(b)
 		}
-		t.arena = make([]byte, 0, min(max(2*cap(t.arena), minArena), maxArena))
+		*arena = make([]byte, 0, min(max(2*cap(*arena), least), most))
 	}
-	n := len(t.arena)
-	t.arena = append(t.arena, b...)
-	return t.arena[n:len(t.arena):len(t.arena)]
+	n := len(*arena)
+	*arena = append(*arena, b...)
+	return (*arena)[n:len(*arena):len(*arena)]
 }
 
 // checkKey returns the number of bucket b if key may be written to it.
