@@ -158,9 +158,9 @@ func encodeAudit(a *AuditEntry) *record.Builder {
 
 func decodeAudit(key []byte, b *record.Body) (*AuditEntry, error) {
 	a := &AuditEntry{Time: auditTime(key), Failed: b.Uint8() != 0,
-		Actor: UserID(b.Uint64()), User: UserID(b.Uint64()), Action: b.String(), Username: b.String()}
+		Actor: UserID(b.Uint64()), User: UserID(b.Uint64()), Action: clip(b.String(), maxAuditAction), Username: clip(b.String(), maxAuditName)}
 	a.Addr, _ = netip.ParseAddr(b.String())
-	a.Detail = b.String()
+	a.Detail = clip(b.String(), maxAuditDetail)
 	return a, fromRecord(bucketAudit, key, b.Done())
 }
 
