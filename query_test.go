@@ -101,11 +101,12 @@ func (c *crowd) naive(q latchbolt.UserQuery) []string {
 	}
 	var picked []*latchbolt.User
 	for _, u := range c.users {
-		all := strings.ToLower(strings.Join([]string{u.Username, u.Email, strings.ReplaceAll(u.FirstName, "ß", "ss"), u.LastName}, "\n"))
+		text := strings.ReplaceAll(strings.ToLower(q.Text), "ß", "ss")
+		occurs := func(in string) bool { return strings.Contains(strings.ReplaceAll(strings.ToLower(in), "ß", "ss"), text) }
 		if passes(q.Active, !u.Inactive) && passes(q.Staff, u.Staff) && passes(q.Superuser, u.Superuser) &&
 			(q.Group == 0 || slices.Contains(u.Groups, q.Group)) &&
 			strings.HasPrefix(strings.ToLower(u.Username), strings.ToLower(q.Prefix)) &&
-			strings.Contains(all, strings.ReplaceAll(strings.ToLower(q.Text), "ß", "ss")) &&
+			slices.ContainsFunc([]string{u.Username, u.Email, u.FirstName, u.LastName}, occurs) &&
 			(q.Perm == "" || holds(u)) {
 			picked = append(picked, u)
 		}
