@@ -33,6 +33,7 @@ const (
 	good = "=== RUN   TestA\n    a_test.go:1: seed 7; once more: -run '^TestA$' -seed 7\n    a_test.go:9: campaign: images=10 bad=0 seed=7\n--- PASS: TestA (0.1s)\n" +
 		"=== RUN   TestB\n    a_test.go:9: campaign: images=5 bad=0 seed=8\n--- PASS: TestB (0.1s)\nPASS\nok  \tx/y\t0.2s\n"
 	bad = "=== RUN   TestA\n=== RUN   TestA/part\n    a_test.go:1: seed 7; once more: -run '^TestA$' -seed 7\n    a_test.go:9: campaign: images=10 bad=1 seed=7\n" +
+		"=== RUN   TestB\n    a_test.go:2: all is well\n=== NAME  TestA/part\n    a_test.go:3: file is lost\n" +
 		"--- FAIL: TestA (0.1s)\n    --- FAIL: TestA/part (0.0s)\n--- PASS: TestB (0.1s)\nFAIL\nFAIL\tx/y\t0.2s\nFAIL\n"
 	skip = "=== RUN   TestA\n    a_test.go:1: only root can mount\n--- SKIP: TestA (0.0s)\nPASS\nok  \tx/y\t0.2s\n"
 	fuzz = "fuzz: elapsed: 0s, gathering baseline coverage: 0/2 completed\nfuzz: elapsed: 3s, execs: 7877 (2624/sec), new interesting: 6 (total: 28)\n" +
@@ -52,20 +53,21 @@ func TestSteps(t *testing.T) {
 		wrong        string // part of it
 		counted      string
 		repeat       string
+		said         string
 	}{
-		{"passes", good, []string{"TestA", "TestB"}, []string{"images>0", "bad"}, "", "passed", "", "images=15 bad=0 seed=7,8", ""},
-		{"a test fails", bad, []string{"TestA", "TestB"}, nil, "", "FAILED", "TestA failed", "images=10 bad=1 seed=7", "SIZE=1 go test -count=1 -run '^TestA$' -seed 7 ./pkg"},
-		{"no test matches", "testing: warning: no tests to run\nPASS\nok  \tx/y\t0.2s [no tests to run]\n", []string{"TestA"}, nil, "", "FAILED", "TestA was not run", "", ""},
-		{"one of two is not there", good, []string{"TestA", "TestC"}, nil, "", "FAILED", "TestC was not run", "images=15 bad=0 seed=7,8", ""},
-		{"nothing is counted", "--- PASS: TestA (0.1s)\nPASS\n", []string{"TestA"}, []string{"images>0"}, "", "FAILED", "nothing was counted as images", "", ""},
-		{"too little is counted", "    a.go:1: campaign: images=0\n--- PASS: TestA (0.1s)\nPASS\n", []string{"TestA"}, []string{"images>0"}, "", "FAILED", "images is 0", "images=0", ""},
-		{"skipped", skip, []string{"TestA"}, []string{"images>0"}, "", "SKIPPED", "", "", ""},
-		{"in part skipped", skip + good, []string{"TestA"}, []string{"images>0"}, "", "passed, in part SKIPPED", "", "images=15 bad=0 seed=7,8", ""},
-		{"fuzzed", fuzz, nil, []string{"execs>0"}, "FuzzA", "passed", "", "execs=9000 interesting=7 corpus=29", ""},
-		{"fuzzing finds something", crasher, nil, []string{"execs>0"}, "FuzzA", "FAILED", "FuzzA failed", "execs=7877 interesting=6 corpus=28", "go test -run='FuzzA/0afbd525c6078001' ./pkg"},
-		{"does not build", "# x/y\na.go:1:1: syntax error\nFAIL\tx/y [build failed]\nFAIL\n", []string{"TestA"}, nil, "", "FAILED", "exit status 1", "", ""},
-		{"is empty", "testing: warning: no tests to run\nPASS\nok  \tx/y\t0.2s [no tests to run]\n", nil, nil, "", "FAILED", "no test was run", "", ""},
-		{"ends in the midst", "=== RUN   TestA\n", []string{"TestA"}, nil, "", "FAILED", "TestA was not run", "", ""},
+		{"passes", good, []string{"TestA", "TestB"}, []string{"images>0", "bad"}, "", "passed", "", "images=15 bad=0 seed=7,8", "", ""},
+		{"a test fails", bad, []string{"TestA", "TestB"}, nil, "", "FAILED", "TestA failed", "images=10 bad=1 seed=7", "SIZE=1 go test -count=1 -run '^TestA$' -seed 7 ./pkg", "a_test.go:3: file is lost"},
+		{"no test matches", "testing: warning: no tests to run\nPASS\nok  \tx/y\t0.2s [no tests to run]\n", []string{"TestA"}, nil, "", "FAILED", "TestA was not run", "", "", ""},
+		{"one of two is not there", good, []string{"TestA", "TestC"}, nil, "", "FAILED", "TestC was not run", "images=15 bad=0 seed=7,8", "", ""},
+		{"nothing is counted", "--- PASS: TestA (0.1s)\nPASS\n", []string{"TestA"}, []string{"images>0"}, "", "FAILED", "nothing was counted as images", "", "", ""},
+		{"too little is counted", "    a.go:1: campaign: images=0\n--- PASS: TestA (0.1s)\nPASS\n", []string{"TestA"}, []string{"images>0"}, "", "FAILED", "images is 0", "images=0", "", ""},
+		{"skipped", skip, []string{"TestA"}, []string{"images>0"}, "", "SKIPPED", "", "", "", ""},
+		{"in part skipped", skip + good, []string{"TestA"}, []string{"images>0"}, "", "passed, in part SKIPPED", "", "images=15 bad=0 seed=7,8", "", ""},
+		{"fuzzed", fuzz, nil, []string{"execs>0"}, "FuzzA", "passed", "", "execs=9000 interesting=7 corpus=29", "", ""},
+		{"fuzzing finds something", crasher, nil, []string{"execs>0"}, "FuzzA", "FAILED", "FuzzA failed", "execs=7877 interesting=6 corpus=28", "go test -run='FuzzA/0afbd525c6078001' ./pkg", "a_test.go:8: wrong"},
+		{"does not build", "# x/y\na.go:1:1: syntax error\nFAIL\tx/y [build failed]\nFAIL\n", []string{"TestA"}, nil, "", "FAILED", "exit status 1", "", "", ""},
+		{"is empty", "testing: warning: no tests to run\nPASS\nok  \tx/y\t0.2s [no tests to run]\n", nil, nil, "", "FAILED", "no test was run", "", "", ""},
+		{"ends in the midst", "=== RUN   TestA\n", []string{"TestA"}, nil, "", "FAILED", "TestA was not run", "", "", ""},
 	} {
 		s := &step{name: "x", env: []string{"SIZE=1"}, args: []string{os.Args[0]}, tests: c.tests, counts: c.counts, fuzz: c.fuzz, pkg: "./pkg"}
 		t.Setenv(scriptEnv, c.prints)
@@ -76,6 +78,9 @@ func TestSteps(t *testing.T) {
 		}
 		if got := res.counts.String(); got != c.counted {
 			t.Errorf("%s: counted %q, want %q", c.what, got, c.counted)
+		}
+		if want := c.said; (want == "") != (len(res.said) == 0) || want != "" && !slices.Contains(res.said, want) || slices.Contains(res.said, "a_test.go:2: all is well") {
+			t.Errorf("%s: the failed tests said %q, want %q", c.what, res.said, want)
 		}
 		if c.repeat != "" && (len(res.repeat) != 1 || res.repeat[0] != c.repeat) {
 			t.Errorf("%s: repeated by %q, want %q", c.what, res.repeat, c.repeat)
@@ -118,7 +123,7 @@ func TestReport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"Of 3 steps 1 passed, 1 failed, 1 were skipped.", "| seed | 99 |", "| bbolt | v1.", "| Go | go1.", "| commit | ", "| step-0 | 1, 2 | passed | ", "images=15 bad=0", "TestA: only root can mount", "step-1: TestA failed",
+	for _, want := range []string{"Of 3 steps 1 passed, 1 failed, 1 were skipped.", "| seed | 99 |", "| bbolt | v1.", "| Go | go1.", "| commit | ", "| step-0 | 1, 2 | passed | ", "images=15 bad=0", "TestA: only root can mount", "step-1: TestA failed", "a_test.go:3: file is lost",
 		"go test -count=1 -run '^TestA$' -seed 7 ./pkg"} {
 		if !strings.Contains(string(page), want) {
 			t.Errorf("the page lacks %q:\n%s", want, page)

@@ -165,6 +165,9 @@ func (r *report) summary(out io.Writer) bool {
 		}
 		ok = false
 		fmt.Fprintf(out, "FAILED: %s: %s\n", res.name, strings.Join(res.wrong, "; "))
+		for _, line := range res.said {
+			fmt.Fprintf(out, "    %s\n", line)
+		}
 		for _, c := range res.repeat {
 			fmt.Fprintf(out, "    once more: %s\n", c)
 		}

@@ -48,6 +48,7 @@ type result struct {
 	took    time.Duration
 	counts  tally.Counts
 	wrong   []string // why it failed
+	said    []string // by the tests that failed, the first lines
 	skipped []string // tests that were skipped, with reasons
 	repeat  []string // commands that repeat a failure
 	passed  int      // tests
@@ -75,7 +76,7 @@ func (s *step) run(ctx context.Context, dir string, out io.Writer) *result {
 	cmd.WaitDelay = 10 * time.Second
 	pipe, w := io.Pipe()
 	cmd.Stdout, cmd.Stderr = w, w
-	p := &parser{res: res, out: out, ran: make(map[string]bool)}
+	p := &parser{res: res, out: out, ran: make(map[string]bool), logs: make(map[string][]string)}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -93,16 +94,23 @@ func (s *step) run(ctx context.Context, dir string, out io.Writer) *result {
 type parser struct {
 	res    *result
 	out    io.Writer
-	ran    map[string]bool // tests, not their parts, that passed or were skipped
-	lines  []string        // the last ones, for a failure
-	more   []string        // flags with which tests say that they can be repeated
-	failed []string        // tests and parts of tests
-	reason string          // the last line of a test's log
+	ran    map[string]bool     // tests, not their parts, that passed or were skipped
+	lines  []string            // the last ones, for a failure
+	more   []string            // flags with which tests say that they can be repeated
+	failed []string            // tests and parts of tests
+	reason string              // the last line of a test's log
+	now    string              // the test that logs
+	logs   map[string][]string // by test, the first lines
 }
 
-const keptLines = 400
+const (
+	keptLines = 400
+	keptLog   = 8   // lines of the log of a test that failed
+	keptLine  = 600 // bytes of each
+)
 
 var (
+	named    = regexp.MustCompile(`^=== (?:RUN|NAME|CONT) +(\S+)$`)
 	ended    = regexp.MustCompile(`^\s*--- (PASS|FAIL|SKIP): (\S+)`)
 	closing  = regexp.MustCompile(`^(ok|FAIL|PASS|---|\?|panic:|coverage:)\s`)
 	onceMore = regexp.MustCompile(`once more: (.*\S)`)
@@ -144,14 +152,21 @@ func (p *parser) line(text string) {
 	if m := onceMore.FindStringSubmatch(text); m != nil && res.pkg != "" {
 		p.more = append(p.more, m[1])
 	}
+	if m := named.FindStringSubmatch(text); m != nil {
+		p.now = m[1]
+	}
 	if m := logLine.FindStringSubmatch(text); m != nil {
 		p.reason = m[1]
+		if len(p.logs[p.now]) < keptLog {
+			p.logs[p.now] = append(p.logs[p.now], strings.TrimSpace(text[:min(len(text), keptLine)]))
+		}
 	}
 }
 
 // test notes the end of a test. Of a skipped one the line before says why.
 func (p *parser) test(verdict, name, text string) {
 	top := !strings.Contains(name, "/")
+	p.now = name // without -v a log follows the verdict
 	switch verdict {
 	case "PASS":
 		if top {
@@ -207,6 +222,11 @@ func (p *parser) judge(err error) {
 	}
 	if len(res.wrong) == 0 {
 		return
+	}
+	slices.Sort(p.failed)
+	p.failed = slices.Compact(p.failed) // a fuzz target fails twice
+	for _, name := range p.failed {
+		res.said = append(res.said, p.logs[name]...)
 	}
 	p.repeats()
 	fmt.Fprintln(p.out, strings.Join(p.lines[max(0, len(p.lines)-keptLines):], "\n"))
