@@ -102,7 +102,9 @@ func (c *crowd) naive(q latchbolt.UserQuery) []string {
 	var picked []*latchbolt.User
 	for _, u := range c.users {
 		text := strings.ReplaceAll(strings.ToLower(q.Text), "ß", "ss")
-		occurs := func(in string) bool { return strings.Contains(strings.ReplaceAll(strings.ToLower(in), "ß", "ss"), text) }
+		occurs := func(in string) bool {
+			return strings.Contains(strings.ReplaceAll(strings.ToLower(in), "ß", "ss"), text)
+		}
 		if passes(q.Active, !u.Inactive) && passes(q.Staff, u.Staff) && passes(q.Superuser, u.Superuser) &&
 			(q.Group == 0 || slices.Contains(u.Groups, q.Group)) &&
 			strings.HasPrefix(strings.ToLower(u.Username), strings.ToLower(q.Prefix)) &&

@@ -30,6 +30,7 @@ type sweep struct {
 // them, so of these only those of the file are made to fail.
 var sweeps = []sweep{
 	{"pwrite64", "pwrite64", false, []string{"EIO", "ENOSPC"}, []int{1, 4, 9, 22, 41}, 40},
+	{"pread64", "pread64", false, []string{"EIO"}, []int{1, 2, 3, 5, 9, 14}, 14},
 	{"fdatasync", "fdatasync", false, []string{"EIO", "ENOSPC"}, []int{1, 2, 7, 20}, 30},
 	{"fsync", "fsync", false, []string{"EIO", "ENOSPC"}, []int{1, 2, 3, 5, 8}, 8},
 	{"ftruncate", "ftruncate", false, []string{"EIO", "ENOSPC"}, []int{1, 2}, 1},
@@ -110,6 +111,9 @@ func point(t *testing.T, strace, calls string, onlyDB bool, errno string, when i
 		if strings.Contains(out, "\nbad ") || strings.Contains(out, "\nslow ") {
 			t.Errorf("%s:%s", name, out)
 			return true
+		}
+		if strings.Contains(out, latchbolt.ErrCorrupt.Error()) {
+			t.Errorf("%s: the file is called damaged:%s", name, out)
 		}
 		after(t, name, dir, out)
 		return true

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"os"
+
+	bolt "go.etcd.io/bbolt"
 )
 
 // Waiting returns how many callers stand in the queue for the baton.
@@ -17,6 +19,15 @@ func Waiting(s *Store) int {
 
 // File returns the file that bbolt uses.
 func File(s *Store) *os.File { return s.file }
+
+// OpenBolt opens a file that was found good, and closes it.
+func OpenBolt(f *os.File) error {
+	db, err := openBolt(f, &bolt.Options{ReadOnly: true})
+	if err == nil {
+		err = db.Close()
+	}
+	return err
+}
 
 // Outcome is what a commit of transaction txid returns that failed with cause.
 func Outcome(s *Store, cause error, txid uint64) error { return s.outcome(cause, txid) }

@@ -241,8 +241,8 @@ func (s *Store) attach(f *os.File, walked bool) (err error) {
 	return nil
 }
 
-// openBolt opens a database in f. If that fails, f is closed, also where
-// bbolt panics and would keep it with its lock.
+// openBolt opens a database in f, whose first pages the caller has found good or which is new. If that fails, f is
+// closed, also where bbolt panics and would keep it with its lock.
 func openBolt(f *os.File, o *bolt.Options) (db *bolt.DB, err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -259,11 +259,22 @@ func openBolt(f *os.File, o *bolt.Options) (db *bolt.DB, err error) {
 	case errors.Is(err, berrors.ErrTimeout):
 		err = fmt.Errorf("%w: another process has it open", kv.ErrLocked)
 	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
-		err = fmt.Errorf("%w: %w", kv.ErrCorrupt, err)
+		err = unreadable(f.Name(), err)
 	case err != nil:
 		err = fmt.Errorf("boltkv: %w", systemError(err))
 	}
 	return db, err
+}
+
+// unreadable says why bbolt found nothing in a file that was good a moment ago: bbolt takes what it cannot read for damaged, and does not
+// say what the system said. So the file is read once more.
+func unreadable(path string, cause error) error {
+	f, err := os.OpenFile(path, os.O_RDONLY|noFollow, 0)
+	if err == nil {
+		_, err = f.ReadAt(make([]byte, minPageSize), 0)
+		err = errors.Join(err, f.Close())
+	}
+	return fmt.Errorf("boltkv: what could be read a moment ago cannot be read any more: %w", errors.Join(systemError(err), cause))
 }
 
 // initialMap returns how much address space to reserve. While the file fits

@@ -245,3 +245,28 @@ func TestStuckCloses(t *testing.T) {
 		t.Errorf("k = %q", got)
 	}
 }
+
+// TestUnreadable opens a file that bbolt cannot read, as when the power goes: the file is not called damaged for that, and what the
+// system says is told if it says it again.
+func TestUnreadable(t *testing.T) {
+	path := create(t)
+	blind := func() *os.File { // it can be locked, and not be read
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		must(t, err)
+		return f
+	}
+	good, err := os.Open(path)
+	must(t, err)
+	must(t, boltkv.OpenBolt(good))
+	err = boltkv.OpenBolt(blind())
+	if err == nil || errors.Is(err, kv.ErrCorrupt) || !strings.Contains(err.Error(), "cannot be read any more") {
+		t.Errorf("unreadable: %v", err)
+	}
+	f := blind()
+	must(t, os.Rename(path, path+".away"))
+	err = boltkv.OpenBolt(f)
+	if errors.Is(err, kv.ErrCorrupt) {
+		t.Errorf("unreadable and away: %v", err)
+	}
+	wantErr(t, "unreadable and away", err, fs.ErrNotExist)
+}
