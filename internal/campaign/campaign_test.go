@@ -142,6 +142,17 @@ func TestReport(t *testing.T) {
 	if !r.summary(new(bytes.Buffer)) {
 		t.Error("what passed is taken for a failure")
 	}
+	r.left = []*step{{name: "step-7"}, {name: "step-8"}}
+	out.Reset()
+	for _, text := range []string{r.page(), r.table()} {
+		if !strings.Contains(text, "step-7, step-8") {
+			t.Errorf("what an interrupted campaign did not run is not in %s", text)
+		}
+	}
+	if r.summary(&out) || !strings.Contains(out.String(), "INTERRUPTED: not run, or not to the end: step-7, step-8") {
+		t.Errorf("an interrupted campaign: %s", &out)
+	}
+	r.left = nil
 	if r.results = nil; r.summary(new(bytes.Buffer)) {
 		t.Error("nothing at all is taken for a success")
 	}

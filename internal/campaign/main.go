@@ -12,12 +12,13 @@
 // counted; then the campaign goes on with the next one, ends with exit code 1 and says how to repeat the failure. A step that cannot be done
 // here, as without root, is SKIPPED and says why.
 //
-// The report of a complete run goes to docs/reports, as a page and as a table; docs/SECURITY.md takes the last counts from there.
+// An interrupt ends the step that is under way; the report is written all the same, and says what was not run.
+//
+// The report of a run of all steps goes to docs/reports, as a page and as a table; docs/SECURITY.md takes the last counts from there.
 package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -96,12 +97,13 @@ func campaign(ctx context.Context, o *options) (bool, error) {
 		return true, nil
 	}
 	r := newReport(ctx, root, o)
-	for _, s := range steps {
+	for i, s := range steps {
 		fmt.Printf("\n==> campaign: %s  [%s]\n%s\n", s.name, time.Now().UTC().Format("15:04:05"), s.command())
 		res := s.run(ctx, root, os.Stdout)
 		fmt.Printf("%s: %s in %v: %s\n", s.name, res.verdict(), res.took.Round(time.Second), res.counts.String())
 		if ctx.Err() != nil {
-			return false, errors.New("interrupted; nothing is written")
+			r.left = steps[i:]
+			break
 		}
 		r.results = append(r.results, res)
 	}

@@ -19,6 +19,7 @@ type report struct {
 	took    time.Duration
 	system  [][2]string // what it ran on
 	results []*result
+	left    []*step // not run, or not to the end, because of an interrupt
 }
 
 func newReport(ctx context.Context, root string, o *options) *report {
@@ -92,6 +93,9 @@ func (r *report) table() string {
 	for _, s := range r.system {
 		row("run", s[0], "", s[1], "", "")
 	}
+	if len(r.left) > 0 {
+		row("run", "not run", "", names(r.left), "", "")
+	}
 	for _, res := range r.results {
 		row("step", res.name, res.promises, res.verdict(), fmt.Sprintf("%.0f", res.took.Seconds()), res.counts.String())
 	}
@@ -108,6 +112,9 @@ func (r *report) page() string {
 	}
 	fmt.Fprintf(&b, "Written by `go run ./internal/campaign -size %s -seed %d%s`; begun %s, took %v. %s\n\n", r.size, r.seed, only,
 		r.began.Format("15:04 MST"), r.took.Round(time.Second), r.sentence())
+	if len(r.left) > 0 {
+		fmt.Fprintf(&b, "It was interrupted. Not run, or not to the end: %s.\n\n", names(r.left))
+	}
 	b.WriteString("| | |\n|---|---|\n")
 	for _, s := range r.system {
 		fmt.Fprintf(&b, "| %s | %s |\n", s[0], cell(s[1]))
@@ -142,6 +149,15 @@ func (r *report) all(of func(*result) []string) string {
 	return b.String()
 }
 
+// names returns the names of steps.
+func names(steps []*step) string {
+	var all []string
+	for _, s := range steps {
+		all = append(all, s.name)
+	}
+	return strings.Join(all, ", ")
+}
+
 // sentence sums the results up.
 func (r *report) sentence() string {
 	n := make(map[string]int)
@@ -152,9 +168,12 @@ func (r *report) sentence() string {
 	return fmt.Sprintf("Of %d steps %d passed, %d failed, %d were skipped.", len(r.results), n["passed"], n["FAILED"], n["SKIPPED"])
 }
 
-// summary prints how it ended and how to repeat what failed, and reports whether nothing did.
+// summary prints how it ended and how to repeat what failed, and reports whether all was run and nothing failed.
 func (r *report) summary(out io.Writer) bool {
-	ok := true
+	ok := len(r.left) == 0
+	if !ok {
+		fmt.Fprintf(out, "\nINTERRUPTED: not run, or not to the end: %s\n", names(r.left))
+	}
 	fmt.Fprintf(out, "\n%s Seed %d, %v.\n", r.sentence(), r.seed, r.took.Round(time.Second))
 	for _, res := range r.results {
 		for _, s := range res.skipped {
