@@ -269,7 +269,7 @@ func (r *reader) directGet(i int, at root, key []byte) ([]byte, error) {
 // none reports whether there is certainly no key with the prefix, as is so for most users' own permissions.
 func (r *reader) none(i int, prefix []byte) (none bool, err error) {
 	at, ok := r.direct(i)
-	if !ok || r.tx.Writable() { // it may have an overlay
+	if !ok {
 		return false, nil
 	}
 	defer r.s.guard(&err)

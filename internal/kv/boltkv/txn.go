@@ -200,6 +200,15 @@ func (t *txn) Get(b kv.Bucket, key []byte) ([]byte, error) {
 	return t.get(i, key)
 }
 
+// None implements [kv.Prober].
+func (t *txn) None(b kv.Bucket, prefix []byte) (bool, error) {
+	i, err := t.find(b)
+	if err != nil || t.overlay(i) != nil {
+		return false, err
+	}
+	return t.none(i, prefix)
+}
+
 // Scan implements [kv.Reader].
 func (t *txn) Scan(b kv.Bucket, prefix, from []byte) iter.Seq2[kv.Pair, error] {
 	return func(yield func(kv.Pair, error) bool) {
