@@ -220,9 +220,6 @@ func (a Administrator) read(ctx context.Context, r *adminRule, about UserID, fn 
 // change calls fn in a transaction with what the administrator may do in it. what says what counts in memory if the
 // change is sound and cannot be written; it may be nil.
 func (a Administrator) change(ctx context.Context, r *adminRule, about UserID, fn func(*acting, *Tx) error, what func() denial) error {
-	if what == nil {
-		what = func() denial { return denial{} }
-	}
 	err := a.e.revoke(a.context(ctx), func(tx *Tx) error {
 		by, err := tx.actor(a.id)
 		if err != nil {

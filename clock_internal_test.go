@@ -173,6 +173,36 @@ func TestSessionEndsExactlyWhileAsked(t *testing.T) {
 	}
 }
 
+// A session that is over stays so in a process that was stopped for longer than it may be idle, and whose ticks come late.
+func TestSessionEndsWhileStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, err := Open(filepath.Join(t.TempDir(), "app.db"), &Config{Create: true, SessionIdle: 30 * time.Minute})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		ctx := context.Background()
+		s, err := e.NewSession(ctx, LoginOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Minute)
+		if _, err := e.SessionUser(ctx, s.Token); err != nil { // from the file, and is in memory now
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Minute)
+		e.clock.tick.Store(e.clock.nanos()) // the last tick
+		time.Sleep(8 * time.Hour)
+		if _, err := e.SessionUser(ctx, s.Token); !errors.Is(err, ErrNoSession) {
+			t.Errorf("before the next tick: %v", err)
+		}
+		e.clock.tick.Store(0)
+		if _, err := e.SessionUser(ctx, s.Token); !errors.Is(err, ErrNoSession) {
+			t.Errorf("after it: %v", err)
+		}
+	})
+}
+
 // No clock goes back, and none is behind what is known to have been.
 func TestClockIsNotBehind(t *testing.T) {
 	for name, wall := range map[string]func() time.Time{"system": nil, "caller": time.Now} {

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/latchbolt-go/latchbolt/internal/kv"
 )
 
 // A denial is a revocation that could not be written, because the disk is full
@@ -111,14 +113,21 @@ func (d *denials) lift(v denial) {
 }
 
 // revoke is update for what takes authority away: if the change is sound but cannot be
-// written, what it says is in force in memory when revoke returns the error.
+// written, what it says is in force in memory when revoke returns the error. A nil what is nothing.
 func (e *Engine) revoke(ctx context.Context, fn func(*Tx) error, what func() denial) error {
-	sound := false
+	if what == nil {
+		return e.update(ctx, fn)
+	}
+	sound, ran := false, false
 	err := e.update(ctx, func(tx *Tx) error {
+		ran = true
 		err := fn(tx)
 		sound = err == nil
 		return err
 	})
+	if !ran && isUnknown(err) {
+		sound = e.rehearse(ctx, fn) == nil
+	}
 	switch {
 	case err == nil:
 		if e.denied.n.Load() != 0 {
@@ -132,6 +141,26 @@ func (e *Engine) revoke(ctx context.Context, fn func(*Tx) error, what func() den
 	}
 	return err
 }
+
+// rehearse runs fn where nothing can be written any more, as where the file was found to be damaged, to learn whether the change would be sound
+// and what it is about. What it writes goes nowhere.
+func (e *Engine) rehearse(ctx context.Context, fn func(*Tx) error) error {
+	return e.view(ctx, func(tx *ReadTx) error {
+		w := rehearsal{tx.r}
+		t := Tx{ReadTx: ReadTx{e: e, r: w, ctx: ctx, now: tx.now}, w: w, fx: new(effects)}
+		err := fn(&t)
+		tx.memory = t.memory
+		return err
+	})
+}
+
+// A rehearsal is a transaction of the store that writes nothing.
+type rehearsal struct{ kv.Reader }
+
+func (rehearsal) Put(kv.Bucket, []byte, []byte) error             { return nil }
+func (rehearsal) Delete(kv.Bucket, []byte) error                  { return nil }
+func (rehearsal) DeletePrefix(kv.Bucket, []byte) error            { return nil }
+func (rehearsal) DeleteSome(kv.Bucket, []byte, int) (bool, error) { return false, nil }
 
 func (e *Engine) deny(v denial) {
 	if v.empty() {

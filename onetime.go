@@ -177,9 +177,6 @@ func (e *Engine) RedeemToken(ctx context.Context, purpose string, t Token, fn fu
 }
 
 func (e *Engine) redeem(ctx context.Context, purpose string, t Token, fn func(*Tx, *User, string) error, what func() denial) error {
-	if what == nil {
-		what = func() denial { return denial{} }
-	}
 	// Nothing is written for a token that nobody issued, or that is used up.
 	known := false
 	if err := e.view(ctx, func(tx *ReadTx) (err error) {

@@ -57,7 +57,8 @@ func (e *Engine) sessionUserWarm(t *Token) (Identity, bool) {
 	if !e.cache.sessions.lookup(t, now, &hit) {
 		return Identity{}, false
 	}
-	if hit.ends-now < int64(tickSlack) {
+	// A use that is noted puts the end off, so it has to be before it also where no tick came for long, as in a process that was stopped.
+	if hit.ends-now < int64(tickSlack) || hit.due(now) {
 		if now = e.clock.nanos(); now >= hit.ends {
 			return Identity{}, false
 		}
@@ -83,7 +84,7 @@ func (e *Engine) sessionUserWarm(t *Token) (Identity, bool) {
 	return Identity{id}, true
 }
 
-// used notes the use of a session, and of its user's place in the cache.
+// used notes the use of a session, and of its user's place in the cache. now is exact if the use is due to be noted.
 func (e *Engine) used(t *Token, hit *sessionHit, now int64) {
 	if hit.cell != noCell {
 		if c := e.cache.users.cell(hit.cell); !c.used.Load() {
@@ -91,7 +92,7 @@ func (e *Engine) used(t *Token, hit *sessionHit, now int64) {
 		}
 	}
 	if hit.due(now) {
-		e.noteHit(t.sel, *hit, e.clock.nanos())
+		e.noteHit(t.sel, *hit, now)
 	}
 }
 

@@ -15,6 +15,8 @@ type cursor struct {
 	i int // bucket
 	c *bolt.Cursor
 	w *treeWalk // in place of c
+
+	last []byte // the key before that c came to, or where it began
 }
 
 // open finds the bucket, and the root of a walk, if it is one. The caller guards against panics.
@@ -37,7 +39,7 @@ func (c *cursor) open() (at root, err error) {
 // walked checks what a walk came to.
 func (c *cursor) walked(l place, ok bool, by int) (kv.Pair, error) {
 	if c.r.pages.damaged != 0 || ok && !c.w.inOrder(l.key(), by) {
-		return kv.Pair{}, c.r.s.corrupt("page %d is damaged, where bucket %q is", c.r.pages.damaged, c.r.s.names[c.i])
+		return kv.Pair{}, c.r.damage(c.i)
 	}
 	if !ok {
 		return kv.Pair{}, nil
@@ -61,6 +63,18 @@ func (c *cursor) pair(k, v []byte) (kv.Pair, error) {
 	return kv.Pair{Key: k, Value: v}, nil
 }
 
+// inOrder returns what checks that the key of a pair of bbolt's is after the one before, or before it if by is -1: where damaged pages
+// lead in a circle, bbolt's cursor goes on for ever.
+func (c *cursor) inOrder(by int) func(kv.Pair, error) (kv.Pair, error) {
+	return func(p kv.Pair, err error) (kv.Pair, error) {
+		if p.Key != nil && c.last != nil && bytes.Compare(p.Key, c.last) != by {
+			return kv.Pair{}, c.r.s.corrupt("bucket %q: %v", c.r.s.names[c.i], errDisorder)
+		}
+		c.last = p.Key
+		return p, err
+	}
+}
+
 // A forward cursor yields ascending keys.
 type forward struct {
 	cursor
@@ -80,7 +94,8 @@ func (c *forward) seek(from []byte) (p kv.Pair, err error) {
 	if err := c.r.passable(c.i, from); err != nil {
 		return kv.Pair{}, err
 	}
-	return c.pair(c.c.Seek(from))
+	c.last = nil
+	return c.inOrder(1)(c.pair(c.c.Seek(from)))
 }
 
 // next moves on by one.
@@ -90,13 +105,12 @@ func (c *forward) next() (p kv.Pair, err error) {
 		l, ok := c.w.step(1)
 		return c.walked(l, ok, 1)
 	}
-	return c.pair(c.c.Next())
+	return c.inOrder(1)(c.pair(c.c.Next()))
 }
 
 // A backward cursor yields descending keys.
 type backward struct {
 	cursor
-	last []byte
 }
 
 // seek moves to the last key that is less than bound; a nil bound is the end.
@@ -122,7 +136,7 @@ func (c *backward) seek(bound []byte, empty bool) (p kv.Pair, err error) {
 			return c.prev()
 		}
 	}
-	return c.found(c.pair(c.c.Last()))
+	return c.inOrder(-1)(c.pair(c.c.Last()))
 }
 
 // next moves back by one.
@@ -151,11 +165,5 @@ func (c *backward) prev() (kv.Pair, error) {
 			}
 		}
 	}
-	return c.found(c.pair(k, v))
-}
-
-// found remembers the key of the pair, for prev.
-func (c *backward) found(p kv.Pair, err error) (kv.Pair, error) {
-	c.last = p.Key
-	return p, err
+	return c.inOrder(-1)(c.pair(k, v))
 }

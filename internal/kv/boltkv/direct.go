@@ -216,7 +216,7 @@ func (l place) value() []byte {
 
 // direct returns the root of bucket i if it can be read without bbolt.
 func (r *reader) direct(i int) (root, bool) {
-	if r.roots == nil || r.tx.Writable() { // what was written is not in the file yet
+	if r.roots == nil || r.tx.Writable() && !r.clean { // what was written is not in the file yet
 		return root{}, false
 	}
 	at := r.roots.of[i]
@@ -226,17 +226,30 @@ func (r *reader) direct(i int) (root, bool) {
 // passable looks at the pages through which bbolt will go to a key of bucket i in a write transaction, where it follows pages that lead in a
 // circle until the process ends. Until the commit, which writes them anew, the branches are those of the state before.
 func (r *reader) passable(i int, key []byte) error {
-	if r.roots == nil {
+	return r.looked(i, func(at root) { r.pages.search(at, key, nil) })
+}
+
+// passableAll is passable for all keys of a span.
+func (r *reader) passableAll(i int, s span) error {
+	return r.looked(i, func(at root) { r.pages.between(at, s) })
+}
+
+// looked calls look with the root of bucket i, if it is a page, and returns what that notes.
+func (r *reader) looked(i int, look func(root)) error {
+	if r.roots == nil || r.roots.of[i].page == 0 {
 		return nil
 	}
-	at := r.roots.of[i]
-	if at.page == 0 {
-		return nil
-	}
-	if r.pages.search(at, key, nil); r.pages.damaged != 0 {
-		return r.s.corrupt("page %d is damaged, where bucket %q is", r.pages.damaged, r.s.names[i])
+	if look(r.roots.of[i]); r.pages.damaged != 0 {
+		return r.damage(i)
 	}
 	return nil
+}
+
+// damage is the error of a page of bucket i that made no sense. What is elsewhere can still be read.
+func (r *reader) damage(i int) error {
+	id := r.pages.damaged
+	r.pages.damaged = 0
+	return r.s.corrupt("page %d is damaged, where bucket %q is", id, r.s.names[i])
 }
 
 // directGet is get without bbolt. The caller guards against faults.
@@ -244,7 +257,7 @@ func (r *reader) directGet(i int, at root, key []byte) ([]byte, error) {
 	l := r.pages.search(at, key, nil)
 	switch {
 	case r.pages.damaged != 0:
-		return nil, r.s.corrupt("page %d is damaged, where bucket %q is", r.pages.damaged, r.s.names[i])
+		return nil, r.damage(i)
 	case !l.exact:
 		return nil, nil
 	case l.flags() != 0:
@@ -262,7 +275,7 @@ func (r *reader) none(i int, prefix []byte) (none bool, err error) {
 	defer r.s.guard(&err)
 	l := r.pages.search(at, prefix, nil)
 	if r.pages.damaged != 0 {
-		return false, r.s.corrupt("page %d is damaged, where bucket %q is", r.pages.damaged, r.s.names[i])
+		return false, r.damage(i)
 	}
 	return l.index < l.count && !bytes.HasPrefix(l.key(), prefix) || at.inside != nil && l.index == l.count, nil
 }

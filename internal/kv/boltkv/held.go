@@ -189,7 +189,7 @@ func (h *held) Scan(b kv.Bucket, prefix, from []byte) iter.Seq2[kv.Pair, error] 
 // ScanBack implements [kv.Reader].
 func (h *held) ScanBack(b kv.Bucket, prefix, before []byte) iter.Seq2[kv.Pair, error] {
 	return h.pairs(b, prefix, func(i int) (first, next func() (kv.Pair, error)) {
-		c := &backward{cursor: cursor{r: &h.r, i: i}}
+		c := &backward{cursor{r: &h.r, i: i}}
 		return func() (kv.Pair, error) { return c.seek(highest(prefix, before)) }, c.next
 	})
 }

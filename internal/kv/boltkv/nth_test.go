@@ -8,6 +8,31 @@ import (
 	"github.com/latchbolt-go/latchbolt/internal/kv"
 )
 
+// TestNoneSeesWhatWasWritten: a transaction, also one in bulk, is not told that there is nothing where it has just put something.
+func TestNoneSeesWhatWasWritten(t *testing.T) {
+	s := open(t, create(t))
+	fn := func(tx kv.Tx) error {
+		none := func(want bool) {
+			t.Helper()
+			if got, err := tx.(kv.Prober).None(bucketA, []byte("b")); err != nil || got != want {
+				t.Errorf("none: %v, %v", got, err)
+			}
+		}
+		none(true)
+		err := tx.Put(bucketA, []byte("b1"), nil)
+		none(false)
+		return err
+	}
+	_, err := s.Update(t.Context(), func(tx kv.Tx) error { return tx.Put(bucketA, []byte("c"), nil) })
+	must(t, err)
+	undo := errors.New("undo")
+	if _, err := s.Update(t.Context(), func(tx kv.Tx) error { return errors.Join(fn(tx), undo) }); !errors.Is(err, undo) {
+		t.Error(err)
+	}
+	_, err = s.BulkUpdate(t.Context(), func(b kv.Bulk) error { return fn(b) }, func() {})
+	must(t, err)
+}
+
 // TestDeleteSomeIsExact: as many keys are deleted as were asked for, wherever in their page the last one is, and nothing of another prefix.
 func TestDeleteSomeIsExact(t *testing.T) {
 	const each = 3000

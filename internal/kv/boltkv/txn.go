@@ -17,7 +17,6 @@ type txn struct {
 	write    func(kv.Tx) error
 	overlays []overlay // of the buckets written to; few, so they are searched one by one
 	size     int       // bytes written
-	clean    bool      // nobody wrote to the bbolt transaction before
 	arena    []byte    // copies of keys and values; what is full is left to the overlays and to bbolt
 }
 
@@ -165,35 +164,17 @@ func (t *txn) DeleteSome(b kv.Bucket, prefix []byte, n int) (more bool, err erro
 
 // nth returns the key that has n others with the same prefix before it, or nil.
 func (t *txn) nth(i int, prefix []byte, n int) (key []byte, err error) {
-	if t.overlay(i) != nil {
-		for p, err := range t.Scan(t.s.opt.Buckets[i], prefix, nil) {
-			if n--; err != nil || n < 0 {
-				return p.Key, err
-			}
+	if at, ok := t.direct(i); ok && t.overlay(i) == nil {
+		defer t.s.guard(&err)
+		if key, ok = t.pages.nth(at, prefix, n); !ok {
+			return nil, t.damage(i)
 		}
-		return nil, nil
+		touch(key)
+		return key, nil
 	}
-	// One guard for all steps: nothing of the caller's runs in between.
-	defer t.s.guard(&err)
-	b, err := t.bucket(i)
-	if err != nil {
-		return nil, err
-	}
-	if r := (root{page: uint64(b.Root())}); t.clean && r.page != 0 {
-		p := mapped(t.tx)
-		if k, ok := p.nth(r, prefix, n); ok {
-			touch(k)
-			return k, nil
-		}
-	}
-	if err := t.passable(i, prefix); err != nil {
-		return nil, err
-	}
-	c := b.Cursor()
-	for k, _ := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, _ = c.Next() {
-		if n--; n < 0 {
-			touch(k)
-			return k, nil
+	for p, err := range t.Scan(t.s.opt.Buckets[i], prefix, nil) {
+		if n--; err != nil || n < 0 {
+			return p.Key, err
 		}
 	}
 	return nil, nil
@@ -217,6 +198,15 @@ func (t *txn) Get(b kv.Bucket, key []byte) ([]byte, error) {
 		}
 	}
 	return t.get(i, key)
+}
+
+// None implements [kv.Prober].
+func (t *txn) None(b kv.Bucket, prefix []byte) (bool, error) {
+	i, err := t.find(b)
+	if err != nil || t.overlay(i) != nil {
+		return false, err
+	}
+	return t.none(i, prefix)
 }
 
 // Scan implements [kv.Reader].
@@ -289,7 +279,7 @@ func (t *txn) ScanBack(b kv.Bucket, prefix, before []byte) iter.Seq2[kv.Pair, er
 			at, _ := o.search(bound)
 			next = at - 1
 		}
-		base := backward{cursor: cursor{r: &t.reader, i: i}}
+		base := backward{cursor{r: &t.reader, i: i}}
 		p, err := base.skip(o)(base.seek(bound, empty))
 		for {
 			own := next >= 0 && bytes.HasPrefix(o.entries[next].key, prefix)
@@ -407,7 +397,7 @@ func (t *txn) allPassable(o *overlay) error {
 		}
 	}
 	for _, s := range o.cleared {
-		if err := t.passable(o.bucket, s.from); err != nil {
+		if err := t.passableAll(o.bucket, s); err != nil {
 			return err
 		}
 		if s.to == nil {

@@ -74,6 +74,7 @@ type reader struct {
 	tx     *bolt.Tx
 	fn     func(kv.Reader) error
 	closed bool
+	clean  bool // of a transaction that can write: nobody wrote to it before
 	pages  pages
 	roots  *roots // nil: unknown
 	few    [fewBuckets]*bolt.Bucket
@@ -142,8 +143,9 @@ func (r *reader) nameable(i int) error {
 		return nil
 	}
 	r.pages.search(root{page: uint64(r.tx.Cursor().Bucket().Root())}, r.s.names[i], nil)
-	if r.pages.damaged != 0 {
-		return r.s.corrupt("page %d is damaged, where the names of buckets are", r.pages.damaged)
+	if id := r.pages.damaged; id != 0 {
+		r.pages.damaged = 0
+		return r.s.corrupt("page %d is damaged, where the names of buckets are", id)
 	}
 	return nil
 }
@@ -240,7 +242,7 @@ func (r *reader) ScanBack(b kv.Bucket, prefix, before []byte) iter.Seq2[kv.Pair,
 			yield(kv.Pair{}, err)
 			return
 		}
-		c := backward{cursor: cursor{r: r, i: i}}
+		c := backward{cursor{r: r, i: i}}
 		for p, err := c.seek(highest(prefix, before)); ; p, err = c.next() {
 			if err != nil {
 				yield(kv.Pair{}, err)
