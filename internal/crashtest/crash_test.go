@@ -21,7 +21,7 @@ import (
 // there are further ones.
 func TestAlone(t *testing.T) {
 	s := seed(t)
-	all := budget(t, 70)
+	all := budget(t, 75)
 	for left, round := all, uint64(0); left > all/20 && !t.Failed(); round++ {
 		left -= runAlone(t, rand.New(rand.NewPCG(s, 1+16*round)), 40).mustHold(t, s, left)
 	}
