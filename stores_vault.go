@@ -474,14 +474,20 @@ func (v *storeVault) endOthers(ctx context.Context, t *Token) error {
 	if err := v.index.build(ctx, v); err != nil {
 		return err
 	}
+	began := v.e.clock.now()
 	h, _, err := v.living(ctx, t)
 	if err != nil || h.rec.user == 0 {
 		return err
 	}
 	write := context.WithoutCancel(ctx)
 	var errs []error
-	for _, sel := range v.index.of(h.rec.user) {
-		if sel != h.sel {
+	ended := map[selector]struct{}{h.sel: {}}
+	for others := v.index.of(h.rec.user); len(others) > 0; others = v.index.since(h, began, ended) {
+		for _, sel := range others {
+			if sel == h.sel {
+				continue
+			}
+			ended[sel] = struct{}{}
 			errs = append(errs, v.changing(sel, func() error { return v.remove(write, sel) }))
 		}
 	}
