@@ -181,6 +181,10 @@ func (v *storeVault) sessionUser(ctx context.Context, t *Token) (Identity, error
 		return Identity{}, err
 	}
 	if now := v.e.clock.now(); noteDue(now.Sub(h.rec.seen), h.rec.idle) {
+		// A use that is noted puts the end off, so it has to be before it, however long its user was looked for.
+		if !now.Before(h.rec.deadline()) {
+			return Identity{}, ErrNoSession
+		}
 		h.rec.seen = now.Truncate(time.Microsecond) // as it is stored
 		v.e.noteSeen(h.sel, h.rec.seen)
 	}
