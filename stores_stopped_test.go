@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/latchbolt-go/latchbolt"
@@ -100,5 +101,44 @@ func TestStoreCallsStopped(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// A session whose last use is written to its store while it is looked at is alive for whoever looks.
+func TestStoreUseWrittenWhileLookedAt(t *testing.T) {
+	looks := map[string]func(*latchbolt.Engine, latchbolt.Session) error{
+		"SessionUser": func(e *latchbolt.Engine, s latchbolt.Session) error {
+			_, err := e.SessionUser(context.Background(), s.Token)
+			return err
+		},
+		"SessionByID": func(e *latchbolt.Engine, s latchbolt.Session) error {
+			_, err := e.SessionByID(context.Background(), s.ID)
+			return err
+		},
+		"Sessions": func(e *latchbolt.Engine, s latchbolt.Session) error {
+			for got, err := range e.Sessions(context.Background(), s.User) {
+				if err != nil || got.ID == s.ID {
+					return err
+				}
+			}
+			return latchbolt.ErrNoSession
+		},
+	}
+	for what, look := range looks {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := &faultySessions{SessionStore: latchbolt.MemorySessions()}
+				eng := open(t, &latchbolt.Config{Sessions: store, SessionIdle: 30 * time.Minute, SweepEvery: -1})
+				addUser(t, eng, "ada")
+				s := logIn(t, eng, "ada", latchbolt.LoginOptions{})
+				time.Sleep(29 * time.Minute)
+				if !alive(t, eng, s.Token) {
+					t.Fatal("dead before its time")
+				}
+				fn := func() { time.Sleep(2 * time.Minute) } // the use is written after some seconds
+				store.loaded.Store(&fn)
+				must(t, "looking at a session that was used two minutes ago", look(eng, s))
+			})
+		})
 	}
 }
