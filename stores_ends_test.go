@@ -2,6 +2,7 @@ package latchbolt_test
 
 import (
 	"context"
+	"errors"
 	"math"
 	"sync/atomic"
 	"testing"
@@ -84,6 +85,37 @@ func TestEndOtherSessionsDuringOwnRenewal(t *testing.T) {
 		if !alive(t, eng, s.Token) {
 			t.Errorf("%s ended", what)
 		}
+	}
+}
+
+// A session that is ended while its user changes the password does not go on, also if its end cannot be written.
+func TestLogoutDuringChangeOfPassword(t *testing.T) {
+	for what, deleting := range map[string]error{"written": nil, "in memory": errors.New("the store is down")} {
+		t.Run(what, func(t *testing.T) {
+			store := &faultySessions{SessionStore: latchbolt.MemorySessions()}
+			var eng *latchbolt.Engine
+			var s latchbolt.Session
+			changed := func(c latchbolt.Change) {
+				if c.Kind != latchbolt.ChangePassword {
+					return
+				}
+				store.fail(nil, deleting)
+				if err := eng.Logout(context.Background(), s.Token); !errors.Is(err, deleting) {
+					t.Errorf("Logout: %v", err)
+				}
+				store.fail(nil, nil)
+			}
+			eng = open(t, &latchbolt.Config{Sessions: store, Events: latchbolt.Events{Changed: changed}})
+			addUser(t, eng, "ada")
+			s = logIn(t, eng, "ada", latchbolt.LoginOptions{})
+			after, err := eng.ChangePassword(t.Context(), s.Token, goodPassword, goodPassword+"2")
+			must(t, "ChangePassword", err)
+			for which, tok := range map[string]latchbolt.Token{"old": s.Token, "new": after.Token} {
+				if alive(t, eng, tok) {
+					t.Errorf("the %s token is good", which)
+				}
+			}
+		})
 	}
 }
 

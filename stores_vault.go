@@ -538,7 +538,7 @@ func (v *storeVault) changePassword(ctx context.Context, t *Token, change func(*
 		if err != nil {
 			return err
 		}
-		if now == nil {
+		if now == nil || v.e.denied.session(now.sel, now.rec) {
 			// It was ended since: so is the one that goes on from it.
 			renew(h.rec)
 			nt, err := v.e.newTokenFor(h.rec)
