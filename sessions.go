@@ -74,7 +74,7 @@ type LoginOptions struct {
 	// BrowserLength asks the client to forget the token when the browser
 	// closes. The session itself lives no longer than others do.
 	BrowserLength bool
-	// Lifetime, if positive, replaces the configured lifetime.
+	// Lifetime, if positive, replaces the configured lifetime. No session lives beyond the year 2262.
 	Lifetime time.Duration
 }
 
@@ -98,10 +98,18 @@ func (e *Engine) newRecord(o *LoginOptions) (*sessionRecord, Token, error) {
 	if o.BrowserLength {
 		s.flags |= sessionBrowser
 	}
-	s.expires = now.Add(life)
+	s.expires = endAfter(now, life)
 	s.client = clientRecord{addr: o.Client.Addr, agent: clip(o.Client.Agent, maxAgent), name: clip(o.Name, maxSessionName)}
 	t, err := e.newTokenFor(s)
 	return s, t, err
+}
+
+// endAfter is when what lives for so long from now on ends.
+func endAfter(now time.Time, d time.Duration) time.Time {
+	if end := now.Add(d); !end.After(lastExpiry) {
+		return end
+	}
+	return lastExpiry
 }
 
 // newTokenFor gives a session a new token.
@@ -317,7 +325,9 @@ func (e *Engine) Renew(ctx context.Context, t Token) (Session, error) {
 // configured; its idle limit stays. 0 or less ends it now. If the token cannot stand for a session that lives so
 // long, the session gets a new one; send it to the client.
 func (e *Engine) SetExpiry(ctx context.Context, t Token, d time.Duration) (p Session, err error) {
-	change := func(s *sessionRecord) { s.expires = e.clock.now().Add(d) }
+	// Read before the session is looked at: otherwise it could be given a new end after its own.
+	end := endAfter(e.clock.now(), d)
+	change := func(s *sessionRecord) { s.expires = end }
 	if e.vault != nil {
 		return e.vault.rotate(ctx, &t, change)
 	}
@@ -330,7 +340,7 @@ func (e *Engine) SetExpiry(ctx context.Context, t Token, d time.Duration) (p Ses
 			return err
 		}
 		// The sweeper removes what stands under an hour that is over.
-		if hourOf(tx.now.Add(d)) > sel.hour() {
+		if hourOf(end) > sel.hour() {
 			p, err = tx.rotateSession(sel, s, change)
 			return err
 		}

@@ -1,7 +1,6 @@
 package latchbolt
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -15,6 +14,7 @@ import (
 type sessionIndex struct {
 	mu    sync.Mutex // guards all below; taken inside the locks of sessions
 	built bool
+	last  uint64 // number given out last
 	all   map[selector]indexedSession
 	users map[UserID]map[selector]struct{}
 }
@@ -22,6 +22,7 @@ type sessionIndex struct {
 // An indexedSession is what the index knows of a session. Times are in nanoseconds since 1970.
 type indexedSession struct {
 	user       UserID
+	number     uint64 // of two that began at one time the one that came later has the higher one
 	generation uint32
 	created    int64
 	expires    int64
@@ -73,7 +74,12 @@ func (x *sessionIndex) noteLocked(sel selector, s *sessionRecord) {
 		x.all = make(map[selector]indexedSession)
 		x.users = make(map[UserID]map[selector]struct{})
 	}
-	x.all[sel] = indexedSession{s.user, s.generation, s.created.UnixNano(), s.expires.UnixNano(), s.seen.UnixNano(), s.idle}
+	n := x.all[sel].number
+	if n == 0 {
+		x.last++
+		n = x.last
+	}
+	x.all[sel] = indexedSession{s.user, n, s.generation, s.created.UnixNano(), s.expires.UnixNano(), s.seen.UnixNano(), s.idle}
 	if s.user == 0 {
 		return
 	}
@@ -106,6 +112,20 @@ func (x *sessionIndex) of(id UserID) []selector {
 	return all
 }
 
+// since returns the sessions of the user of a session, but those given, that began by some time: while
+// the others were ended they got new tokens. The session's own successor began when it did.
+func (x *sessionIndex) since(own *heldSession, began time.Time, but map[selector]struct{}) (all []selector) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for sel := range x.users[own.rec.user] {
+		s := x.all[sel]
+		if _, there := but[sel]; !there && s.created <= began.UnixNano() && s.created != own.rec.created.UnixNano() {
+			all = append(all, sel)
+		}
+	}
+	return all
+}
+
 // surplus returns the sessions of a user that are of another generation, and of the
 // others those that are too many: first what is over and was not swept yet, then the
 // oldest. A negative limit is none.
@@ -129,7 +149,7 @@ func (x *sessionIndex) surplus(e *Engine, id UserID, generation uint32, limit in
 		return void
 	}
 	slices.SortFunc(live, func(a, b selector) int {
-		return cmp.Or(cmp.Compare(x.all[a].created, x.all[b].created), bytes.Compare(a[:], b[:]))
+		return cmp.Or(cmp.Compare(x.all[a].created, x.all[b].created), cmp.Compare(x.all[a].number, x.all[b].number))
 	})
 	return append(append(void, dead...), live[:max(0, len(live)-limit)]...)
 }

@@ -257,8 +257,8 @@ func (v *sealedVault) rotate(ctx context.Context, t *Token, change func(*session
 	until := h.rec.expires
 	change(h.rec)
 	p := h.shown(*t)
-	if v.e.clock.now().Before(h.rec.deadline()) {
-		h.rec.seen = v.e.clock.now()
+	if now := v.e.clock.now(); now.Before(h.rec.deadline()) {
+		h.rec.seen = now
 		if p, err = v.begin(h.rec, values); err != nil {
 			return Session{}, err
 		}
@@ -296,6 +296,7 @@ func (v *sealedVault) endAll(context.Context, UserID) {}
 func (v *sealedVault) endOthers(context.Context, *Token) error { return ErrUnsupported }
 
 func (v *sealedVault) changePassword(ctx context.Context, t *Token, change func(*Tx) (func(*sessionRecord), error)) (Session, error) {
+	used := v.e.clock.now() // before the session is looked at: afterwards it may be over
 	h, _, err := v.living(ctx, t)
 	if err != nil {
 		return Session{}, err
@@ -309,7 +310,7 @@ func (v *sealedVault) changePassword(ctx context.Context, t *Token, change func(
 		return Session{}, err
 	}
 	renew(h.rec)
-	h.rec.seen = v.e.clock.now()
+	h.rec.seen = used
 	p, err := v.begin(h.rec, values)
 	if err != nil {
 		return Session{}, fmt.Errorf("latchbolt: the password was changed, but all sessions ended: %w", err)

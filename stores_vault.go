@@ -146,18 +146,25 @@ func (v *storeVault) find(ctx context.Context, t *Token) (*heldSession, error) {
 }
 
 // living returns the living session of a token and its user, as of one moment.
-func (v *storeVault) living(ctx context.Context, t *Token) (*heldSession, *userState, error) {
-	s := v.stripe(t.sel)
+func (v *storeVault) living(ctx context.Context, t *Token) (h *heldSession, st *userState, err error) {
+	err = v.steady(t.sel, func() error {
+		h, st, err = v.livingNow(ctx, t)
+		return err
+	})
+	return h, st, err
+}
+
+// steady runs fn, which looks at a session, and once more if the session changed meanwhile: it may have ended before its
+// user was looked up, or its last use may have been written after it was loaded.
+func (v *storeVault) steady(sel selector, fn func() error) error {
+	s := v.stripe(sel)
 	before := s.changes.Load()
-	h, st, err := v.livingNow(ctx, t)
-	if before%2 == 0 && s.changes.Load() == before {
-		return h, st, err
+	if err := fn(); before%2 == 0 && s.changes.Load() == before {
+		return err
 	}
-	// The session may have ended before its user was looked up, or its last use
-	// may have been written after it was loaded.
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return v.livingNow(ctx, t)
+	return fn()
 }
 
 // livingNow is living for callers that hold the session's lock.
@@ -181,6 +188,10 @@ func (v *storeVault) sessionUser(ctx context.Context, t *Token) (Identity, error
 		return Identity{}, err
 	}
 	if now := v.e.clock.now(); noteDue(now.Sub(h.rec.seen), h.rec.idle) {
+		// A use that is noted puts the end off, so it has to be before it, however long its user was looked for.
+		if !now.Before(h.rec.deadline()) {
+			return Identity{}, ErrNoSession
+		}
 		h.rec.seen = now.Truncate(time.Microsecond) // as it is stored
 		v.e.noteSeen(h.sel, h.rec.seen)
 	}
@@ -209,18 +220,26 @@ func (v *storeVault) session(ctx context.Context, t *Token) (Session, error) {
 	return h.shown(*t), nil
 }
 
-func (v *storeVault) byID(ctx context.Context, id SessionID) (Session, error) {
-	h, err := v.load(ctx, selector(id))
+func (v *storeVault) byID(ctx context.Context, id SessionID) (p Session, err error) {
+	sel := selector(id)
+	err = v.steady(sel, func() error {
+		h, err := v.load(ctx, sel)
+		if err != nil {
+			return err
+		}
+		if h == nil {
+			return ErrNoSession
+		}
+		if _, err := v.e.admitted(ctx, h); err != nil {
+			return err
+		}
+		p = h.shown(Token{})
+		return nil
+	})
 	if err != nil {
 		return Session{}, err
 	}
-	if h == nil {
-		return Session{}, ErrNoSession
-	}
-	if _, err := v.e.admitted(ctx, h); err != nil {
-		return Session{}, err
-	}
-	return h.shown(Token{}), nil
+	return p, nil
 }
 
 func (v *storeVault) login(ctx context.Context, id Identity, o *LoginOptions, s *sessionRecord) (Session, error) {
@@ -419,11 +438,17 @@ func (v *storeVault) list(ctx context.Context, id UserID) ([]Session, error) {
 	}
 	var all []Session
 	for _, sel := range v.index.of(id) {
-		h, err := v.load(ctx, sel)
+		var h *heldSession
+		listed := false
+		err := v.steady(sel, func() (err error) {
+			h, err = v.load(ctx, sel)
+			listed = err == nil && h != nil && h.rec.user == id && !v.e.over(sel, h.rec, v.e.clock.now())
+			return err
+		})
 		if err != nil {
 			return nil, err
 		}
-		if h == nil || h.rec.user != id || v.e.over(sel, h.rec, v.e.clock.now()) {
+		if !listed {
 			continue
 		}
 		if _, ok := v.e.admits(h.rec, st); !ok {
@@ -474,14 +499,20 @@ func (v *storeVault) endOthers(ctx context.Context, t *Token) error {
 	if err := v.index.build(ctx, v); err != nil {
 		return err
 	}
+	began := v.e.clock.now()
 	h, _, err := v.living(ctx, t)
 	if err != nil || h.rec.user == 0 {
 		return err
 	}
 	write := context.WithoutCancel(ctx)
 	var errs []error
-	for _, sel := range v.index.of(h.rec.user) {
-		if sel != h.sel {
+	ended := map[selector]struct{}{h.sel: {}}
+	for others := v.index.of(h.rec.user); len(others) > 0; others = v.index.since(h, began, ended) {
+		for _, sel := range others {
+			if sel == h.sel {
+				continue
+			}
+			ended[sel] = struct{}{}
 			errs = append(errs, v.changing(sel, func() error { return v.remove(write, sel) }))
 		}
 	}
@@ -507,7 +538,7 @@ func (v *storeVault) changePassword(ctx context.Context, t *Token, change func(*
 		if err != nil {
 			return err
 		}
-		if now == nil {
+		if now == nil || v.e.denied.session(now.sel, now.rec) {
 			// It was ended since: so is the one that goes on from it.
 			renew(h.rec)
 			nt, err := v.e.newTokenFor(h.rec)

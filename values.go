@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/latchbolt-go/latchbolt/internal/record"
 )
@@ -41,10 +42,10 @@ func (v *Values) Get(name string, dst any) (bool, error) {
 // Has reports whether there is a value of a name.
 func (v *Values) Has(name string) bool { _, ok := v.m[name]; return ok }
 
-// Set stores a value under a name.
+// Set stores a value under a name of 1 to 128 bytes in UTF-8.
 func (v *Values) Set(name string, value any) error {
-	if name == "" || len(name) > maxValueName {
-		return &FieldError{Field: "session", Code: "invalid", Msg: fmt.Sprintf("The name of a session value has 1 to %d bytes.", maxValueName)}
+	if name == "" || len(name) > maxValueName || !utf8.ValidString(name) { // encoding/json would store another name
+		return &FieldError{Field: "session", Code: "invalid", Msg: fmt.Sprintf("The name of a session value has 1 to %d bytes and is valid UTF-8.", maxValueName)}
 	}
 	raw, err := json.Marshal(value)
 	if err != nil {
@@ -103,8 +104,12 @@ func (v *Values) encode() ([]byte, error) {
 		return nil, nil
 	}
 	data, err := json.Marshal(v.m)
-	if err == nil && len(data) > maxValues {
+	switch {
+	case err != nil:
+	case len(data) > maxValues:
 		err = &FieldError{Field: "session", Code: "max_length", Msg: fmt.Sprintf("The values of a session take %d bytes; at most %d are kept.", len(data), maxValues)}
+	case !json.Valid(data): // each value is, but here it stands in an object: nobody could read them again
+		err = &FieldError{Field: "session", Code: "invalid", Msg: "A session value is nested too deep."}
 	}
 	return data, err
 }

@@ -187,3 +187,25 @@ func TestConcurrentUpdatesAreAllKept(t *testing.T) {
 		t.Errorf("got %d, %d values, %v", n, v.Len(), err)
 	}
 }
+
+// What values cannot be read again, by another name or not at all, are not kept.
+func TestValuesComeBack(t *testing.T) {
+	eng := open(t, nil)
+	s, err := eng.NewSession(t.Context(), latchbolt.LoginOptions{})
+	must(t, "NewSession", err)
+	set := func(name string, value any) error {
+		_, err := eng.UpdateValues(t.Context(), s.Token, func(v *latchbolt.Values) error { return v.Set(name, value) })
+		return err
+	}
+	nested := func(n int) json.RawMessage {
+		return json.RawMessage(strings.Repeat("[", n) + strings.Repeat("]", n))
+	}
+	must(t, "a value that is nested as deep as can be read", set("deep", nested(9999)))
+	wantFields(t, "one that is nested deeper", set("deep", nested(10000)), "session invalid")
+	wantFields(t, "a name that is no text", set("\xff", 1), "session invalid")
+	v, err := eng.Values(t.Context(), s.Token)
+	must(t, "Values", err)
+	if got := v.Names(); len(got) != 1 || got[0] != "deep" {
+		t.Errorf("the values kept are %q", got)
+	}
+}
