@@ -79,7 +79,7 @@ type Config struct {
 	SweepEvery time.Duration
 
 	// TokenLifetime is how long a one-time token lives if its request does not
-	// say. 0 means 1 h.
+	// say. 0 means 1 h; more than 30 days are refused.
 	TokenLifetime time.Duration
 	// Throttle slows down guessing.
 	Throttle ThrottleConfig
@@ -158,6 +158,9 @@ func (c *Config) check() error {
 	}
 	if c.SessionLifetime < 0 || c.RememberLifetime < 0 || c.TokenLifetime < 0 {
 		bad("SessionLifetime, RememberLifetime and TokenLifetime must not be negative: nothing lives for ever")
+	}
+	if c.TokenLifetime > maxTokenTTL {
+		bad("TokenLifetime is %v; at most %v are allowed", c.TokenLifetime, maxTokenTTL)
 	}
 	if t := c.Throttle; t.First < 0 || t.Max < 0 || t.Forget < 0 {
 		bad("Throttle: First, Max and Forget must not be negative; a negative Free turns the throttle off")

@@ -64,6 +64,7 @@ func TestConfigIsChecked(t *testing.T) {
 		"a negative lifetime":          {SessionLifetime: -1},
 		"a negative remember lifetime": {RememberLifetime: -1},
 		"a negative token lifetime":    {TokenLifetime: -1},
+		"tokens that live too long":    {TokenLifetime: 30*24*time.Hour + 1},
 		"a negative delay":             {Throttle: latchbolt.ThrottleConfig{First: -1}},
 		"no hasher":                    {Hashers: []latchbolt.Hasher{}},
 		"a hasher that is nil":         {Hashers: []latchbolt.Hasher{nil}},
