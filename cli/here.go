@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -76,8 +77,9 @@ func (i *interruptible) Read(p []byte) (int, error) {
 }
 
 // input opens a file that the command line names, "-" for standard input. All of it has arrived when input
-// returns, so that reading it waits for nobody, and it can be read again from the beginning. Beside is the path of the file worked on.
-func (t *tree) input(ctx context.Context, name, beside string) (in io.ReadSeekCloser, size int64, err error) {
+// returns, so that reading it waits for nobody, and it can be read again from the beginning. Beside is the path of the file worked on. Of what has
+// to be put aside there, no more is taken than max bytes and one that tells that it is too much; 0 is no limit.
+func (t *tree) input(ctx context.Context, name, beside string, max int64) (in io.ReadSeekCloser, size int64, err error) {
 	var from io.Reader
 	if name == "-" {
 		from = t.front.Stdin()
@@ -91,6 +93,9 @@ func (t *tree) input(ctx context.Context, name, beside string) (in io.ReadSeekCl
 		}
 		defer func() { _ = r.Close() }()
 		from = &interruptible{ctx: ctx, r: r}
+	}
+	if max > 0 && max < math.MaxInt64 {
+		from = io.LimitReader(from, max+1)
 	}
 	s, err := newSpool(filepath.Dir(beside))
 	if err != nil {
