@@ -201,7 +201,7 @@ func (c *client) named(name string) bool {
 
 // openFile opens a file that the command line named, and gives it a number. Its mode comes behind the number.
 func (c *client) openFile(f front, name string) ([]byte, error) {
-	r, _, err := f.Open(name)
+	r, _, err := f.Open(name, 0)
 	if err != nil {
 		return nil, err
 	}

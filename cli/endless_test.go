@@ -30,7 +30,10 @@ func TestEndlessInput(t *testing.T) {
 		hold()
 		for _, args := range [][]string{
 			{"import", "htpasswd", "-", "--max-bytes", "100000"},
+			{"import", "htpasswd", "/dev/stdin", "--max-bytes", "100000"},
 			{"import", "django", "-", "--max-bytes", "100000"},
+			{"import", "django", "/dev/stdin", "--max-bytes", "100000"},
+			{"import", "django", "dump.json", "--secret-key-file", "/dev/stdin"},
 			{"import", "django", "dump.json", "--sessions", "-", "--max-bytes", "100000"},
 		} {
 			in := &endless{left: 64 << 20}

@@ -84,7 +84,7 @@ func (t *tree) input(ctx context.Context, name, beside string, max int64) (in io
 	if name == "-" {
 		from = t.front.Stdin()
 	} else {
-		r, size, err := t.front.Open(name)
+		r, size, err := t.front.Open(name, max)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -94,14 +94,11 @@ func (t *tree) input(ctx context.Context, name, beside string, max int64) (in io
 		defer func() { _ = r.Close() }()
 		from = &interruptible{ctx: ctx, r: r}
 	}
-	if max > 0 && max < math.MaxInt64 {
-		from = io.LimitReader(from, max+1)
-	}
 	s, err := newSpool(filepath.Dir(beside))
 	if err != nil {
 		return nil, 0, err
 	}
-	if size, err = io.Copy(s, from); err == nil {
+	if size, err = io.Copy(s, atMost(from, max)); err == nil {
 		_, err = s.Seek(0, io.SeekStart)
 	}
 	if err != nil {
@@ -110,9 +107,17 @@ func (t *tree) input(ctx context.Context, name, beside string, max int64) (in io
 	return s, size, nil
 }
 
+// atMost ends r one byte behind most, so that who reads it sees that it is too much; 0 is no limit.
+func atMost(r io.Reader, most int64) io.Reader {
+	if most <= 0 || most == math.MaxInt64 {
+		return r
+	}
+	return io.LimitReader(r, most+1)
+}
+
 // secretFile reads a secret from a file: all of it, less one newline at the end. It warns if others may read it too.
 func (t *tree) secretFile(name string) (string, error) {
-	r, _, err := t.front.Open(name)
+	r, _, err := t.front.Open(name, maxSecret)
 	if err != nil {
 		return "", err
 	}
