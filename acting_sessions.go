@@ -177,8 +177,9 @@ func (a Administrator) Audit(ctx context.Context, q AuditQuery) iter.Seq2[*Audit
 
 // AuditPage returns at most limit entries of the audit trail, the newest first, and whether there may be more, which
 // begin with next as the query's Until. It looks at a bounded number of entries, so a page may have fewer, or none, and
-// yet more be true.
+// yet more be true. A limit of less than 1 is 1.
 func (a Administrator) AuditPage(ctx context.Context, q AuditQuery, limit int) (page []*AuditEntry, next time.Time, more bool, err error) {
+	limit = max(limit, 1)
 	err = a.read(ctx, &ruleAudit, q.User, func(by *acting) error { return by.allow(&ruleAudit, nil) })
 	if err != nil {
 		return nil, next, false, err
@@ -228,8 +229,9 @@ type Day struct {
 }
 
 // Overview returns figures of the file and counts the logins of some days. It reads through the audit trail and
-// may take some tenths of a second with many users; keep what it gave for a while.
+// may take some tenths of a second with many users; keep what it gave for a while. Less than 1 day is 1.
 func (a Administrator) Overview(ctx context.Context, days int) (*Overview, error) {
+	days = max(days, 1)
 	o := new(Overview)
 	a.e.settleLater()
 	err := a.read(ctx, &ruleOverview, 0, func(by *acting) (err error) {

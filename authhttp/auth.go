@@ -78,7 +78,8 @@ type Auth struct {
 	// and the views that have to be reached without one.
 	LoginRequired bool
 	// Exempt are patterns of [http.ServeMux], such as "GET /public/", for LoginRequired. Only
-	// a request that matches directly is exempt, not one that would be redirected to it.
+	// a request that matches directly is exempt, not one that would be redirected to it, nor one
+	// whose path has an escaped slash, which routers do not agree about.
 	Exempt []string
 	// Realm names the program to clients that are asked for credentials, and on the
 	// pages. "" means "latchbolt".

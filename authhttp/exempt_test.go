@@ -12,7 +12,7 @@ import (
 
 // With LoginRequired nothing is reached by an address that some router behind takes for another one than the exempt one.
 func TestLoginRequiredAndOddPaths(t *testing.T) {
-	a := &authhttp.Auth{Engine: authtest.New(t, nil), LoginRequired: true, Exempt: []string{"GET /public/", "GET /about"}}
+	a := &authhttp.Auth{Engine: authtest.New(t, nil), LoginRequired: true, Exempt: []string{"GET /public/", "GET /about", "GET /files/{name}", "GET /people/{who}/card"}}
 	h := a.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "reached") }))
 	ask := func(method, target string) int {
 		r := httptest.NewRequest(method, base+target, nil)
@@ -21,7 +21,7 @@ func TestLoginRequiredAndOddPaths(t *testing.T) {
 		h.ServeHTTP(w, r)
 		return w.Code
 	}
-	for _, path := range []string{"/public/", "/public/a", "/about", "/public/a%20b", "/public/a..b", "/accounts/login/", "/accounts/static/x"} {
+	for _, path := range []string{"/public/", "/public/a", "/about", "/public/a%20b", "/public/a..b", "/public/a%252Fb", "/files/a%20b", "/people/ada/card", "/accounts/login/", "/accounts/static/x"} {
 		if got := ask("GET", path); got != http.StatusOK {
 			t.Errorf("GET %s is exempt and gave %d", path, got)
 		}
@@ -32,6 +32,7 @@ func TestLoginRequiredAndOddPaths(t *testing.T) {
 	for _, path := range []string{
 		"/", "/public", "/PUBLIC/", "/public;x/", "/public/../secret", "/public/%2e%2e/secret", "/public/%2E./secret", "/public/..%2fsecret", "/public%2Fsecret",
 		"/public/..%5csecret", `/public/..\secret`, "/public/%5c..%5csecret", "//public/a", "/./public/a", "/public//a", "/public/./a", "/%70ublic/../a", "/about/", "/about/x", "/about%2f",
+		"/files/a/secret", "/files/a%2Fsecret", "/files/a%2fsecret", "/files/a%2F", "/people/secret%2Fada/card", "/public/a%2fsecret",
 		"/accounts/", "/accounts/login", "/accounts/login/x", "/accounts/static/%2e%2e/", "/accounts/password/reset/%2e%2e/change/", "/accounts/password/reset/..%5cchange/", "/accounts/confirm/",
 	} {
 		if got := ask("GET", path); got == http.StatusOK {

@@ -3,6 +3,7 @@ package authhttp
 import (
 	"errors"
 	"net/http"
+	"net/url"
 	"path"
 	"strings"
 
@@ -187,7 +188,7 @@ func (*exemption) ServeHTTP(http.ResponseWriter, *http.Request) {}
 func (a *Auth) unlessExempt(next http.Handler) http.Handler {
 	behind := a.RequireLogin(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if h, _ := a.setup.exempt.Handler(r); isExemption(h) && plainPath(r.URL.Path) {
+		if h, _ := a.setup.exempt.Handler(r); isExemption(h) && plainPath(r.URL) {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -195,11 +196,12 @@ func (a *Auth) unlessExempt(next http.Handler) http.Handler {
 	})
 }
 
-// plainPath reports whether a decoded path means the same to every router: a ServeMux takes
-// an escaped dot for a name, others resolve it.
-func plainPath(p string) bool {
-	clean := path.Clean(p)
-	return (clean == p || clean+"/" == p) && !strings.Contains(p, `\`)
+// plainPath reports whether a path means the same to every router: a ServeMux takes
+// an escaped dot or slash for a part of a name, others resolve it.
+func plainPath(u *url.URL) bool {
+	clean := path.Clean(u.Path)
+	return (clean == u.Path || clean+"/" == u.Path) && !strings.Contains(u.Path, `\`) &&
+		strings.Count(u.EscapedPath(), "/") == strings.Count(u.Path, "/")
 }
 
 func isExemption(h http.Handler) bool { _, ok := h.(*exemption); return ok }

@@ -8,7 +8,9 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,6 +20,7 @@ import (
 // A client is a connection to the program that holds the file.
 type client struct {
 	conn  *net.UnixConn
+	line  []string                 // the command line, which says what files the program may ask for
 	files map[string]io.ReadCloser // that the program asked for, by number
 }
 
@@ -57,7 +60,8 @@ const cancelWait = 5 * time.Second
 // forward has the program run a command and does what it asks for meanwhile.
 func (t *tree) forward(ctx context.Context, c *client, cmd *cobra.Command, args []string) error {
 	defer c.close()
-	h := hello{Version: wireVersion, Args: rawTexts(t.commandLine(cmd, args)), Place: *t.front.Place()}
+	c.line = t.commandLine(cmd, args)
+	h := hello{Version: wireVersion, Args: rawTexts(c.line), Place: *t.front.Place()}
 	if err := writeJSON(c.conn, frameHello, h); err != nil {
 		return fmt.Errorf("control connection: %w", err)
 	}
@@ -140,6 +144,9 @@ func (c *client) answer(ctx context.Context, f front, kind byte, b []byte) error
 		s, err = f.ReadPassword(ctx, string(b))
 		reply = []byte(s)
 	case frameOpen:
+		if !c.named(string(b)) {
+			return fmt.Errorf("%w: it asks for %q, which the command line does not name", errFrame, b)
+		}
 		reply, err = c.openFile(f, string(b))
 	case frameRead:
 		file, ok := c.files[string(b)]
@@ -182,9 +189,19 @@ func readPiece(r io.Reader) ([]byte, error) {
 	}
 }
 
+// named reports whether the command line has a name, as an argument or as the value of a flag. The program may be that of a user who
+// may less than the one who gave the command, and gets to see no other file.
+func (c *client) named(name string) bool {
+	end := slices.Index(c.line, "--") // verbs and flags stand before it, arguments behind it
+	return slices.Contains(c.line[end+1:], name) || slices.ContainsFunc(c.line[:end], func(s string) bool {
+		_, value, isFlag := strings.Cut(s, "=")
+		return isFlag && value == name
+	})
+}
+
 // openFile opens a file that the command line named, and gives it a number. Its mode comes behind the number.
 func (c *client) openFile(f front, name string) ([]byte, error) {
-	r, _, err := f.Open(name)
+	r, _, err := f.Open(name, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -118,7 +118,11 @@ func (t *tree) export(eng *latchbolt.Engine, f *exportFlags, hashes bool, write 
 		return usagef("--force is for --output")
 	}
 	if f.output != "" {
-		return t.exportFile(t.front.Place().abs(f.output), f.force, hashes, write)
+		dest := t.front.Place().abs(f.output)
+		if sameFile(dest, eng.Path()) {
+			return invalidf("%s is the file itself", clean(dest))
+		}
+		return t.exportFile(dest, f.force, hashes, write)
 	}
 	s, err := newSpool(filepath.Dir(eng.Path()))
 	if err != nil {

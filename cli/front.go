@@ -16,8 +16,9 @@ type front interface {
 	ReadLine(ctx context.Context, prompt string) (string, error)
 	// ReadPassword is ReadLine without echo.
 	ReadPassword(ctx context.Context, prompt string) (string, error)
-	// Open opens a file for reading; size is -1 if it has none, such as a pipe.
-	Open(name string) (r io.ReadCloser, size int64, err error)
+	// Open opens a file for reading; size is -1 if it has none, such as a pipe. Where it has to be fetched first, no more of it is than
+	// most bytes and one that tells that it is too much; 0 is no limit.
+	Open(name string, most int64) (r io.ReadCloser, size int64, err error)
 	Place() *place
 }
 

@@ -114,7 +114,7 @@ func (t *tree) hashIdentify() *cobra.Command {
 		RunE: t.here(func(cmd *cobra.Command, args []string) error {
 			var in io.Reader = t.front.Stdin()
 			if len(args) > 0 && args[0] != "-" {
-				f, _, err := t.front.Open(args[0])
+				f, _, err := t.front.Open(args[0], 0)
 				if err != nil {
 					return err
 				}
@@ -344,7 +344,7 @@ func (t *tree) hashAndPassword(ctx context.Context, file string, password *passw
 }
 
 func (t *tree) firstLine(name string) (string, error) {
-	f, _, err := t.front.Open(name)
+	f, _, err := t.front.Open(name, 0)
 	if err != nil {
 		return "", err
 	}

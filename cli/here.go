@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -76,16 +77,26 @@ func (i *interruptible) Read(p []byte) (int, error) {
 }
 
 // input opens a file that the command line names, "-" for standard input. All of it has arrived when input
-// returns, so that reading it waits for nobody, and it can be read again from the beginning. Beside is the path of the file worked on.
-func (t *tree) input(ctx context.Context, name, beside string) (in io.ReadSeekCloser, size int64, err error) {
+// returns, so that reading it waits for nobody, and it can be read again from the beginning. Beside is the path of the file worked on. Of what has
+// to be put aside there, no more is taken than max bytes and one that tells that it is too much; 0 is no limit.
+func (t *tree) input(ctx context.Context, name, beside string, max int64) (in io.ReadSeekCloser, size int64, err error) {
 	var from io.Reader
 	if name == "-" {
 		from = t.front.Stdin()
 	} else {
-		r, size, err := t.front.Open(name)
+		// A pipe with a name is open when somebody writes to it.
+		type opened struct {
+			r    io.ReadCloser
+			size int64
+		}
+		o, err := await(ctx, func() (o opened, err error) {
+			o.r, o.size, err = t.front.Open(name, max)
+			return o, err
+		})
 		if err != nil {
 			return nil, 0, err
 		}
+		r, size := o.r, o.size
 		if seeker, ok := r.(io.ReadSeekCloser); ok && size >= 0 {
 			return seeker, size, nil
 		}
@@ -96,7 +107,7 @@ func (t *tree) input(ctx context.Context, name, beside string) (in io.ReadSeekCl
 	if err != nil {
 		return nil, 0, err
 	}
-	if size, err = io.Copy(s, from); err == nil {
+	if size, err = io.Copy(s, atMost(from, max)); err == nil {
 		_, err = s.Seek(0, io.SeekStart)
 	}
 	if err != nil {
@@ -105,9 +116,17 @@ func (t *tree) input(ctx context.Context, name, beside string) (in io.ReadSeekCl
 	return s, size, nil
 }
 
+// atMost ends r one byte behind most, so that who reads it sees that it is too much; 0 is no limit.
+func atMost(r io.Reader, most int64) io.Reader {
+	if most <= 0 || most == math.MaxInt64 {
+		return r
+	}
+	return io.LimitReader(r, most+1)
+}
+
 // secretFile reads a secret from a file: all of it, less one newline at the end. It warns if others may read it too.
 func (t *tree) secretFile(name string) (string, error) {
-	r, _, err := t.front.Open(name)
+	r, _, err := t.front.Open(name, maxSecret)
 	if err != nil {
 		return "", err
 	}

@@ -192,7 +192,7 @@ func (t *tree) fromDjango(ctx context.Context, dump, path string, f *djangoFlags
 		return stopped(err)
 	}
 	defer done()
-	in, size, err := t.input(ctx, dump, path)
+	in, size, err := t.input(ctx, dump, path, f.maxBytes)
 	if err != nil {
 		return stopped(err)
 	}
@@ -242,7 +242,7 @@ func (t *tree) djangoOptions(ctx context.Context, f *djangoFlags, path string) (
 	if f.sessions == "" {
 		return opts, func() {}, nil
 	}
-	in, _, err := t.input(ctx, f.sessions, path)
+	in, _, err := t.input(ctx, f.sessions, path, f.maxBytes)
 	if err != nil {
 		return nil, nil, err
 	}

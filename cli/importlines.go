@@ -34,7 +34,7 @@ func (t *tree) importHtpasswd() *cobra.Command {
 		if opts.MaxBytes <= 0 {
 			return usagef("--max-bytes must be positive")
 		}
-		return t.fromLines(ctx, args[0], eng.Path(), opts.DryRun, func(in io.Reader, p func(interop.Progress)) (interop.Report, error) {
+		return t.fromLines(ctx, args[0], eng.Path(), opts.MaxBytes, opts.DryRun, func(in io.Reader, p func(interop.Progress)) (interop.Report, error) {
 			opts := opts
 			opts.Progress = p
 			return htpasswd.Import(ctx, eng, in, &opts)
@@ -66,7 +66,7 @@ func (t *tree) importUsers() *cobra.Command {
 	f.BoolVar(&opts.AnyPassword, "any-password", false, "take plain passwords that are too weak")
 	f.BoolVar(&opts.DryRun, "dry-run", false, "do everything but hash passwords and keep the result")
 	cmd.RunE = t.onEngine(func(ctx context.Context, eng *latchbolt.Engine, args []string) error {
-		return t.fromLines(ctx, args[0], eng.Path(), opts.DryRun, func(in io.Reader, p func(interop.Progress)) (interop.Report, error) {
+		return t.fromLines(ctx, args[0], eng.Path(), 0, opts.DryRun, func(in io.Reader, p func(interop.Progress)) (interop.Report, error) {
 			opts := opts
 			opts.Progress = p
 			return ndjson.Import(ctx, eng, in, &opts)
@@ -76,8 +76,8 @@ func (t *tree) importUsers() *cobra.Command {
 }
 
 // fromLines has run take over a file with a record a line, and prints the result.
-func (t *tree) fromLines(ctx context.Context, name, path string, dryRun bool, run func(io.Reader, func(interop.Progress)) (interop.Report, error)) error {
-	in, _, err := t.input(ctx, name, path)
+func (t *tree) fromLines(ctx context.Context, name, path string, max int64, dryRun bool, run func(io.Reader, func(interop.Progress)) (interop.Report, error)) error {
+	in, _, err := t.input(ctx, name, path, max)
 	if err != nil {
 		return stopped(err)
 	}

@@ -59,7 +59,7 @@ func (l *local) Stdout() io.Writer { return l.out }
 func (l *local) Stderr() io.Writer { return l.err }
 func (l *local) Place() *place     { return &l.place }
 
-func (l *local) Open(name string) (io.ReadCloser, int64, error) {
+func (l *local) Open(name string, _ int64) (io.ReadCloser, int64, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, 0, err

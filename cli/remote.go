@@ -170,7 +170,7 @@ func (f *frameReader) Read(p []byte) (int, error) {
 
 // Open fetches a whole file of the client's into one without a name here, so that no command waits for
 // a client while it holds something of the engine.
-func (r *remote) Open(name string) (io.ReadCloser, int64, error) {
+func (r *remote) Open(name string, most int64) (io.ReadCloser, int64, error) {
 	if len(name) > maxFrame {
 		return nil, 0, errors.New("the name of the file is too long")
 	}
@@ -188,7 +188,7 @@ func (r *remote) Open(name string) (io.ReadCloser, int64, error) {
 	if err := os.Remove(f.Name()); err != nil {
 		return nil, 0, errors.Join(err, f.Close())
 	}
-	size, err := io.Copy(f, &frameReader{r: r, kind: frameRead, id: id})
+	size, err := io.Copy(f, atMost(&frameReader{r: r, kind: frameRead, id: id}, most))
 	if err == nil {
 		_, err = f.Seek(0, io.SeekStart)
 	}

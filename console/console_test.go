@@ -532,6 +532,35 @@ func TestForgedForms(t *testing.T) {
 	}
 }
 
+// TestWrongFormsOfUsers: a form that is filled in wrongly is shown again to those only who may send it, and recorded for others.
+func TestWrongFormsOfUsers(t *testing.T) {
+	w := newWorld(t)
+	for _, fields := range []string{"username=zed&how=link&password=x", "username=zed&how=password&password=x&password_again=y", "username=&how=none"} {
+		form, err := url.ParseQuery(fields)
+		must(t, "fields", err)
+		if rec := w.post(w.boss, "/admin/users/add/", form); rec.Code != http.StatusUnprocessableEntity {
+			t.Errorf("%s as a superuser: %d", fields, rec.Code)
+		}
+		w.holding("auth.view_audit")
+		refusals := w.refusals()
+		if rec := w.post(w.staff, "/admin/users/add/", form); rec.Code != http.StatusForbidden {
+			t.Errorf("%s by somebody who may not: %d", fields, rec.Code)
+		}
+		if w.refusals() != refusals+1 {
+			t.Errorf("%s: the refusal is not recorded", fields)
+		}
+	}
+}
+
+// refusals counts those that are recorded.
+func (w *world) refusals() (n int) {
+	for _, err := range w.eng.Audit(w.t.Context(), latchbolt.AuditQuery{Action: latchbolt.ActionForbidden}) {
+		must(w.t, "audit", err)
+		n++
+	}
+	return n
+}
+
 // TestForms sends each form as somebody who may just do that: it is the control of TestForgedForms.
 func TestForms(t *testing.T) {
 	for _, f := range forms {

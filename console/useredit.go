@@ -141,6 +141,9 @@ func (v *view) addForm(status int, u latchbolt.User, how string, err error) erro
 }
 
 func (v *view) createUser() error {
+	if err := v.check("CreateUser", ""); err != nil { // before the form is shown again
+		return err
+	}
 	u, err := v.typed()
 	if err != nil {
 		return err
