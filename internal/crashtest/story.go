@@ -41,14 +41,20 @@ type toldToken struct{ Purpose, Token string }
 // Narrate makes an engine in dir work on several lanes, each with users of its own, until its calls fail, and tells w what
 // it does: each call before it is made, and when it was acknowledged. It is for a program that is going to be stopped, and
 // returns when no lane goes on.
-func Narrate(dir string, seed uint64, lanes int, w io.Writer) error {
+//
+// powered, unless it is nil, is asked after each call: an error says that there is no power any more, so that nobody would have heard of a
+// success. Such a call is told as one that failed.
+func Narrate(dir string, seed uint64, lanes int, powered func() error, w io.Writer) error {
 	if lanes < 1 || lanes > maxLanes {
 		return fmt.Errorf("crashtest: %d lanes", lanes)
 	}
 	out := &teller{w: json.NewEncoder(w)}
 	c := new(clock)
+	if powered == nil {
+		powered = func() error { return nil }
+	}
 	begin := func(number int, e *latchbolt.Engine) *narrator {
-		n := &narrator{out: out, last: make(view)}
+		n := &narrator{out: out, powered: powered, last: make(view)}
 		n.lane = newLane(n, number, e, dir, n, c)
 		return n
 	}
@@ -114,6 +120,7 @@ func (t *teller) tell(m *told) {
 // A narrator is the host of one lane in a program, and its log.
 type narrator struct {
 	out      *teller
+	powered  func() error
 	lane     *lane
 	last     view // that was told
 	sessions int
@@ -135,6 +142,9 @@ func (n *narrator) mark(m mark) {
 	if m.begun > m.acked {
 		n.out.tell(&told{Lane: m.lane, Call: m.begun, What: "begin", Now: m.now})
 		return
+	}
+	if err := n.powered(); err != nil {
+		n.stop([]any{err})
 	}
 	line := n.call("ack")
 	line.Now = n.lane.clock.now()
