@@ -117,7 +117,7 @@ func (e *Engine) Sweep(ctx context.Context) (r SweepReport, err error) {
 type pace int
 
 const (
-	paceTime  = 6 * time.Millisecond // what a transaction is to take, with its commit
+	paceTime  = 5 * time.Millisecond // what a transaction is to take, with its commit
 	paceFirst = 4000
 	paceLeast = 2000 // less would be nearly all commit where commits are slow
 	paceMost  = 50_000
