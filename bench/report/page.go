@@ -40,7 +40,8 @@ func (p *page) head() {
 		p.printf("**A smoke run: each benchmark ran once, and the figures mean nothing.**\n\n")
 	}
 	if p.busy() {
-		p.printf("**The machine was busy with other things: times are too long, and ratios uncertain.**\n\n")
+		minute, _, _ := strings.Cut(p.raw.facts["load"], " ")
+		p.printf("**In the minute before the first round the load of the machine was %s. If what made it went on, times are too long, and ratios uncertain.**\n\n", minute)
 	}
 	if at := p.raw.facts["interrupted"]; at != "" {
 		p.printf("**Interrupted %s: what comes later in a round was measured less often, or not at all.**\n\n", at)

@@ -227,7 +227,7 @@ func TestPageAndCharts(t *testing.T) {
 	}
 	for _, want := range []string{
 		"0 met, 1 not met, 0 not measured", "| a warm session | ≤ 1.00 × | 1.10 × | 0.90 × … 1.20 × | **not met** |", "because of the weather",
-		"A Processor of 2 Cores", "**Interrupted in round 3", "**The machine was busy", "not measured: Django is not installed", "5.20 ms", "200,000 ×", "![One decision",
+		"A Processor of 2 Cores", "**Interrupted in round 3", "**In the minute before the first round the load", "not measured: Django is not installed", "5.20 ms", "200,000 ×", "![One decision",
 	} {
 		if !strings.Contains(string(data), want) {
 			t.Errorf("the page does not say %q", want)
