@@ -32,6 +32,14 @@ type BroughtSession struct {
 // lastExpiry is the latest time that counts in nanoseconds since 1970.
 var lastExpiry = time.Unix(1<<63/1_000_000_000-1, 0).UTC()
 
+// untilLast is t, or lastExpiry if that is earlier.
+func untilLast(t time.Time) time.Time {
+	if t.After(lastExpiry) {
+		return lastExpiry
+	}
+	return t
+}
+
 // InsertSession stores a session of another system under the key that its client has: 8 to 40
 // bytes, which [ParseToken] takes. Only the hash of the hash of the key is kept. The session belongs to the present
 // generation of its user, so it ends with the next change of the password, and it does not count as
@@ -95,9 +103,7 @@ func (tx *Tx) broughtRecord(b *BroughtSession) (*sessionRecord, error) {
 	if s.created.IsZero() || s.created.After(tx.now) {
 		s.created = tx.now
 	}
-	if s.expires.After(lastExpiry) {
-		s.expires = lastExpiry
-	}
+	s.expires = untilLast(s.expires)
 	s.seen = s.created
 	if b.User == 0 {
 		return s, nil

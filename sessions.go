@@ -105,12 +105,7 @@ func (e *Engine) newRecord(o *LoginOptions) (*sessionRecord, Token, error) {
 }
 
 // endAfter is when what lives for so long from now on ends.
-func endAfter(now time.Time, d time.Duration) time.Time {
-	if end := now.Add(d); !end.After(lastExpiry) {
-		return end
-	}
-	return lastExpiry
-}
+func endAfter(now time.Time, d time.Duration) time.Time { return untilLast(now.Add(d)) }
 
 // newTokenFor gives a session a new token.
 func (e *Engine) newTokenFor(s *sessionRecord) (Token, error) {

@@ -78,8 +78,8 @@ func (i *interruptible) Read(p []byte) (int, error) {
 
 // input opens a file that the command line names, "-" for standard input. All of it has arrived when input
 // returns, so that reading it waits for nobody, and it can be read again from the beginning. Beside is the path of the file worked on. Of what has
-// to be put aside there, no more is taken than max bytes and one that tells that it is too much; 0 is no limit.
-func (t *tree) input(ctx context.Context, name, beside string, max int64) (in io.ReadSeekCloser, size int64, err error) {
+// to be put aside there, no more is taken than most bytes and one that tells that it is too much; 0 is no limit.
+func (t *tree) input(ctx context.Context, name, beside string, most int64) (in io.ReadSeekCloser, size int64, err error) {
 	var from io.Reader
 	if name == "-" {
 		from = t.front.Stdin()
@@ -90,7 +90,7 @@ func (t *tree) input(ctx context.Context, name, beside string, max int64) (in io
 			size int64
 		}
 		o, err := await(ctx, func() (o opened, err error) {
-			o.r, o.size, err = t.front.Open(name, max)
+			o.r, o.size, err = t.front.Open(name, most)
 			return o, err
 		})
 		if err != nil {
@@ -107,7 +107,7 @@ func (t *tree) input(ctx context.Context, name, beside string, max int64) (in io
 	if err != nil {
 		return nil, 0, err
 	}
-	if size, err = io.Copy(s, atMost(from, max)); err == nil {
+	if size, err = io.Copy(s, atMost(from, most)); err == nil {
 		_, err = s.Seek(0, io.SeekStart)
 	}
 	if err != nil {

@@ -76,8 +76,8 @@ func (t *tree) importUsers() *cobra.Command {
 }
 
 // fromLines has run take over a file with a record a line, and prints the result.
-func (t *tree) fromLines(ctx context.Context, name, path string, max int64, dryRun bool, run func(io.Reader, func(interop.Progress)) (interop.Report, error)) error {
-	in, _, err := t.input(ctx, name, path, max)
+func (t *tree) fromLines(ctx context.Context, name, path string, most int64, dryRun bool, run func(io.Reader, func(interop.Progress)) (interop.Report, error)) error {
+	in, _, err := t.input(ctx, name, path, most)
 	if err != nil {
 		return stopped(err)
 	}
