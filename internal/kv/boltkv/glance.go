@@ -133,14 +133,14 @@ func (g *glance) look(ctx context.Context, r io.ReaderAt, m meta) (following []p
 	var mu sync.Mutex // guards following
 	words := max(1, glancePiece/(64*m.pageSize))
 	onTwo(func() {
-		buf := make([]byte, 64*words*m.pageSize)
+		var buf []byte // made when the first piece is read
 		var long []page
 		for !bad.Load() {
 			from := (int(next.Add(1)) - 1) * words
 			if from >= len(g.leaves) {
 				break
 			}
-			if ctx.Err() != nil || !g.piece(r, m, from, min(from+words, len(g.leaves)), buf, &long) {
+			if ctx.Err() != nil || !g.piece(r, m, from, min(from+words, len(g.leaves)), &buf, &long) {
 				bad.Store(true)
 			}
 		}
@@ -153,7 +153,7 @@ func (g *glance) look(ctx context.Context, r io.ReaderAt, m meta) (following []p
 
 // piece looks at the leaves among the pages of the words from at to end of the bitmap. Those with pages following are
 // added to long. What lies between two leaves is read with them unless it is as long as a word.
-func (g *glance) piece(r io.ReaderAt, m meta, at, end int, buf []byte, long *[]page) bool {
+func (g *glance) piece(r io.ReaderAt, m meta, at, end int, buf *[]byte, long *[]page) bool {
 	for ; at < end; at++ {
 		last := at
 		for last < end && g.leaves[last] != 0 {
@@ -164,7 +164,11 @@ func (g *glance) piece(r io.ReaderAt, m meta, at, end int, buf []byte, long *[]p
 		}
 		from := uint64(at)*64 + uint64(bits.TrailingZeros64(g.leaves[at]))
 		to := uint64(last)*64 - 1 - uint64(bits.LeadingZeros64(g.leaves[last-1]))
-		part := buf[:int(to-from)*m.pageSize+pageHeader]
+		size := int(to-from)*m.pageSize + pageHeader
+		if size > len(*buf) {
+			*buf = make([]byte, max(size, min(glancePiece, int(m.pages)*m.pageSize)))
+		}
+		part := (*buf)[:size]
 		if _, err := r.ReadAt(part, int64(from)*int64(m.pageSize)); err != nil {
 			return false
 		}
