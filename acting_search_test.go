@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/latchbolt-go/latchbolt"
+	"github.com/latchbolt-go/latchbolt/internal/testsize"
 )
 
 // searchAll gathers all pages of a search.
@@ -96,7 +97,7 @@ func TestSearch(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(5, 5))
 	texts := []string{"", "ada", "b", "bob", "BOB1", "césar", "CÉSAR", "жанна", "dør", "7", "77@", "example", "strasse", "O'HARA", "ada hara", "o'hara 7 straße", "zzz", "theboss", " ada "}
 	found := 0
-	for i := range sized(500, 2000) {
+	for i := range testsize.Of(300, 2000) {
 		q := latchbolt.UserSearch{Text: texts[i%len(texts)], Active: latchbolt.Filter(rnd.IntN(3)), Staff: latchbolt.Filter(rnd.IntN(3)),
 			Superuser: latchbolt.Filter(rnd.IntN(3)), Order: latchbolt.SearchOrder(rnd.IntN(3)), Limit: 1 + rnd.IntN(60)}
 		if rnd.IntN(3) == 0 {
@@ -111,7 +112,7 @@ func TestSearch(t *testing.T) {
 		}
 		found += len(want)
 	}
-	if found < sized(2500, 10_000) {
+	if found < testsize.Of(1500, 10_000) {
 		t.Errorf("only %d users were found in all", found)
 	}
 }

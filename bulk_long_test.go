@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/latchbolt-go/latchbolt"
+	"github.com/latchbolt-go/latchbolt/internal/testsize"
 )
 
 const bulkHash = "pbkdf2_sha256$870000$NaCl0123456789abcdefgh$JLgg96RkYmfpY4oRamdktA7Mco8w9WGxzxafx3XIWvo="
@@ -61,7 +62,7 @@ func peakHeap() func() uint64 {
 
 // TestLoadMillion loads a million users and holds the load to its promises of size and memory.
 func TestLoadMillion(t *testing.T) {
-	n := 50_000
+	n := testsize.Of(20_000, 50_000)
 	if os.Getenv("LATCHBOLT_LONG") != "" {
 		n = 1_000_000
 	}

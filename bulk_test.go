@@ -20,6 +20,7 @@ import (
 	"github.com/latchbolt-go/latchbolt"
 	"github.com/latchbolt-go/latchbolt/internal/kv"
 	"github.com/latchbolt-go/latchbolt/internal/kv/memkv"
+	"github.com/latchbolt-go/latchbolt/internal/testsize"
 )
 
 // load loads and fails the test if that fails.
@@ -147,7 +148,7 @@ func TestLoadEqualsTx(t *testing.T) {
 			cfg.Clock = clock.now
 			byTx, byLoad := open(t, &cfg), open(t, &cfg)
 			inMemory := openOn(t, &memkv.Store{Buckets: latchbolt.Buckets}, &cfg)
-			for seed, n := range []int{300, 0, sized(700, 2000), 1} {
+			for seed, n := range []int{300, 0, testsize.Of(300, 2000), 1} {
 				must(t, "by Update", byTx.Update(t.Context(), func(tx *latchbolt.Tx) error { return populate(t, tx, uint64(seed), n) }))
 				for _, eng := range []*latchbolt.Engine{byLoad, inMemory} {
 					load(t, eng, latchbolt.LoadOptions{}, func(l *latchbolt.Loader) error { return populate(t, l, uint64(seed), n) })
@@ -410,6 +411,7 @@ func TestLoadCancelled(t *testing.T) {
 	eng := open(t, nil)
 	addUser(t, eng, "ada")
 	before := read(t, eng.Path())
+	users := testsize.Of(400, 2000)
 	unchanged := func(what string) {
 		t.Helper()
 		if !bytes.Equal(read(t, eng.Path()), before) {
@@ -419,7 +421,7 @@ func TestLoadCancelled(t *testing.T) {
 			t.Errorf("%s: left in the folder: %v", what, got)
 		}
 	}
-	fill := func(l *latchbolt.Loader) error { return loadUsers(l, 0, 2000, nil) }
+	fill := func(l *latchbolt.Loader) error { return loadUsers(l, 0, users, nil) }
 	for n := 0; ; n++ {
 		err := eng.Load(newCountdown(t.Context(), n), latchbolt.LoadOptions{}, fill)
 		if err == nil {
@@ -455,7 +457,7 @@ func TestLoadCancelled(t *testing.T) {
 
 // TestLoadInUse reads while users are loaded, with a warm cache, and writes afterwards.
 func TestLoadInUse(t *testing.T) {
-	crowd := sized(5000, 20_000)
+	crowd := testsize.Of(3000, 20_000)
 	for name, cfg := range map[string]latchbolt.Config{"cached": {}, "cache off": {CacheUsers: -1}} {
 		t.Run(name, func(t *testing.T) {
 			eng := open(t, &cfg)

@@ -51,10 +51,15 @@ func TestRevocationsOnADamagedFile(t *testing.T) {
 				return s
 			}
 			s, other := begin("ada"), begin("grace")
-			for i := range 200 {
-				if _, err := e.CreateGroup(ctx, fmt.Sprint("group ", i)); err != nil {
-					t.Fatal(err)
+			if err := e.Update(ctx, func(tx *Tx) error {
+				for i := range 200 {
+					if err := tx.InsertGroup(&Group{Name: fmt.Sprint("group ", i)}); err != nil {
+						return err
+					}
 				}
+				return nil
+			}); err != nil {
+				t.Fatal(err)
 			}
 			damageGroups(t, path)
 			err = nil

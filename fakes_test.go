@@ -2,7 +2,6 @@ package latchbolt_test
 
 import (
 	"context"
-	"os"
 	"strings"
 	"sync/atomic"
 
@@ -174,12 +173,4 @@ func (b permBackend) Perms(_ context.Context, _ *latchbolt.Engine, id latchbolt.
 		return nil, latchbolt.ErrSkip
 	}
 	return b.perms(id, o)
-}
-
-// sized returns how large something is: everyday, or ci where LATCHBOLT_CI or LATCHBOLT_LONG is set.
-func sized(everyday, ci int) int {
-	if os.Getenv("LATCHBOLT_CI") != "" || longTests {
-		return ci
-	}
-	return everyday
 }

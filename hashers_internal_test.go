@@ -18,6 +18,7 @@ import (
 	"golang.org/x/crypto/argon2"
 
 	"github.com/latchbolt-go/latchbolt/internal/pwhash"
+	"github.com/latchbolt-go/latchbolt/internal/testsize"
 )
 
 // cheap is a hasher that costs next to nothing.
@@ -108,7 +109,10 @@ var notAsDjango = map[string]string{
 	"niaj 76": "as above",
 }
 
-// TestDjangoVerdicts holds every verdict of Django's check_password against ours.
+// dearUsers have hashes of Django's default strength, or nearly.
+var dearUsers = []string{"carol", "dave", "frank", "ivan", "laura", "olivia", "rupert"}
+
+// TestDjangoVerdicts holds every verdict of Django's check_password against ours; wrong passwords of dearUsers in the size of CI only.
 func TestDjangoVerdicts(t *testing.T) {
 	a := readDjangoAnswers(t)
 	var rows, differ atomic.Int64
@@ -138,6 +142,9 @@ func TestDjangoVerdicts(t *testing.T) {
 				key := func(password string) string { return u.Username + " " + itoa(len(password)) }
 				if u.Password != nil {
 					compare(t, key(*u.Password), *u.Password, u.Encoded, bool(u.Check.Right))
+				}
+				if !testsize.Full() && slices.Contains(dearUsers, u.Username) {
+					return
 				}
 				compare(t, u.Username+" itself", u.Encoded, u.Encoded, bool(u.Check.Itself))
 				for _, o := range u.Check.Others {
@@ -249,7 +256,7 @@ func TestCVE_2016_2513(t *testing.T) {
 				{"unknown pepper", "right", peppered, true, false},
 				{"longest password", strings.Repeat("x", pwhash.MaxPassword), mustHash(t, c.equal), true, false},
 			}
-			for _, ceiling := range []int64{0, 1, 100_000} {
+			for _, ceiling := range []int64{0, 1, int64(testsize.Of(10_000, 100_000))} {
 				p := newTestPool(t, cfg)
 				p.setCeiling(ceiling)
 				want := max(ceiling, p.preferredCost())

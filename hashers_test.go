@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/latchbolt-go/latchbolt"
+	"github.com/latchbolt-go/latchbolt/internal/testsize"
 )
 
 // smallHashers are the four algorithms at next to no cost.
@@ -57,7 +58,11 @@ func TestHashers(t *testing.T) {
 			if info := parsed.Info(); info.Algorithm != h.Algorithm() || !info.Usable || info.Summary == "" {
 				t.Errorf("%s: %+v", encoded, info)
 			}
-			for try, want := range map[string]bool{password: true, password + "x": false, encoded: false} {
+			tries := map[string]bool{password: true, password + "x": false, encoded: false}
+			if i >= len(smallHashers) && !testsize.Full() {
+				tries = map[string]bool{password: true}
+			}
+			for try, want := range tries {
 				if ok, err := h.Verify(try, encoded); ok != want || err != nil {
 					t.Errorf("%s: %q verifies: %v, %v", encoded, try, ok, err)
 				}

@@ -760,7 +760,7 @@ func linCheck(t *testing.T, setup *linSetup, mix *linMix, ops int, seed uint64, 
 // LATCHBOLT_LINEAR operations. Where very many calls overlapped,
 // a history may be too hard to judge; that has to be rare.
 func TestLinearizable(t *testing.T) {
-	total, unknown, perHistory := 0, 0, 1000
+	total, unknown, perHistory := 0, 0, 400
 	size := linearSize()
 	if size > 0 {
 		perHistory = 1500

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/latchbolt-go/latchbolt"
+	"github.com/latchbolt-go/latchbolt/internal/testsize"
 )
 
 // A restoreCase is a file with a backup of an earlier state.
@@ -469,7 +470,7 @@ func killRounds() int {
 	if os.Getenv("LATCHBOLT_LONG") != "" {
 		return 300
 	}
-	return 8
+	return testsize.Of(4, 8)
 }
 
 // awaitNext waits until another process has put another file at path.

@@ -297,7 +297,7 @@ func (r *revokeRun) work(w *revokeWorker, aim *revokeAim, offset int, enough int
 // TestNothingPassesAfterRevocation checks from several goroutines, which keep the cache
 // hot, that every check that begins after a call took something away is refused: LATCHBOLT_REVOKE checks in all.
 func TestNothingPassesAfterRevocation(t *testing.T) {
-	enough, cold := int64(20_000), int64(64)
+	enough, cold := int64(8_000), int64(32)
 	if size := sizeFrom("LATCHBOLT_REVOKE", 2_000_000, 10_000_000); size > 0 {
 		enough, cold = int64(size)/3, 2000
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/latchbolt-go/latchbolt"
+	"github.com/latchbolt-go/latchbolt/internal/testsize"
 )
 
 // What a store keeps proves nothing to who reads it.
@@ -285,7 +286,7 @@ func TestStoreLogoutRace(t *testing.T) {
 			eng := open(t, &latchbolt.Config{Sessions: c.make(t)})
 			addUser(t, eng, "ada")
 			id := authenticate(t, eng, "ada")
-			for range 100 {
+			for range testsize.Of(30, 100) {
 				s, err := eng.Login(ctx, id, latchbolt.LoginOptions{})
 				must(t, "login", err)
 				var ended atomic.Bool

@@ -12,6 +12,7 @@ import (
 	"github.com/latchbolt-go/latchbolt"
 	"github.com/latchbolt-go/latchbolt/internal/kv"
 	"github.com/latchbolt-go/latchbolt/internal/kv/memkv"
+	"github.com/latchbolt-go/latchbolt/internal/testsize"
 )
 
 // A guesser tries wrong passwords.
@@ -352,7 +353,7 @@ func TestCVE_2024_21662(t *testing.T) {
 	for range 5 {
 		g.wait("victim", "")
 	}
-	const names, workers = 50_000, 100
+	names, workers := testsize.Of(36_000, 50_000), 100
 	for _, err := range parallel(workers, func(w int) error {
 		for i := w; i < names; i += workers {
 			addr := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})

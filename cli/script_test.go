@@ -23,6 +23,7 @@ import (
 	"github.com/latchbolt-go/latchbolt/authtest"
 	"github.com/latchbolt-go/latchbolt/cli"
 	"github.com/latchbolt-go/latchbolt/internal/canary"
+	"github.com/latchbolt-go/latchbolt/internal/testsize"
 )
 
 // config makes hashing cheap; it stands for what a host program has.
@@ -159,6 +160,9 @@ func TestScripts(t *testing.T) {
 					if cond == "direct" || cond == "socket" {
 						return cond == route, nil
 					}
+					if cond == "full" { // in the size of CI
+						return testsize.Full(), nil
+					}
 					return false, fmt.Errorf("unknown condition %q", cond)
 				},
 				Cmds:                commands,
@@ -170,7 +174,7 @@ func TestScripts(t *testing.T) {
 }
 
 // allRoutes reports whether what works alike on both routes is tried on both.
-func allRoutes() bool { return os.Getenv("LATCHBOLT_CI") != "" || long() }
+func allRoutes() bool { return testsize.Full() }
 
 // holding returns the scripts that say "hold" somewhere. The others would do the same in both rounds.
 func holding(t *testing.T, scripts []string) (held []string) {

@@ -3,6 +3,7 @@
 package cli_test
 
 import (
+	"fmt"
 	"io"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/creack/pty"
+
+	"github.com/latchbolt-go/latchbolt/internal/testsize"
 )
 
 // onTerminal starts a command on a pseudo-terminal of some columns, and returns all that it writes there, with \r\n for line ends.
@@ -66,9 +69,10 @@ func TestNoProgressBar(t *testing.T) {
 		b.run(0, "init")
 		hold()
 		users := filepath.Join(b.dir, "users.ndjson")
-		writeUsers(t, users, 60_000)
+		count := testsize.Of(20_000, 60_000)
+		writeUsers(t, users, count)
 		stdout, stderr := b.run(0, "import", "users", users, "--json")
-		if stderr != "" || !strings.HasPrefix(stdout, `{"users":60000,`) || strings.Contains(stdout, "\r") {
+		if stderr != "" || !strings.HasPrefix(stdout, fmt.Sprintf(`{"users":%d,`, count)) || strings.Contains(stdout, "\r") {
 			t.Errorf("stdout %q, stderr %q", stdout, stderr)
 		}
 	})

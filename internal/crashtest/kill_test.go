@@ -284,7 +284,7 @@ func (f *facts) holds(t *testing.T, e *latchbolt.Engine, key, value string) bool
 // TestKill kills a process that works on a file, again and again. What it told to be done must be there.
 func TestKill(t *testing.T) {
 	s := seed(t)
-	cycles := 30
+	cycles := 20
 	if raceEnabled || testing.Short() {
 		cycles = 10
 	}

@@ -40,7 +40,7 @@ func seed(t *testing.T) uint64 {
 
 // budget returns how many images a test checks that has a share of all of them, in percent.
 func budget(t testing.TB, percent int) int {
-	all := 1000
+	all := 600
 	if raceEnabled || testing.Short() {
 		all = 300
 	}

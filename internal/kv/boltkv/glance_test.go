@@ -14,6 +14,7 @@ import (
 
 	"github.com/latchbolt-go/latchbolt/internal/kv"
 	"github.com/latchbolt-go/latchbolt/internal/kv/boltkv"
+	"github.com/latchbolt-go/latchbolt/internal/testsize"
 )
 
 // glanced returns a file of two buckets with three levels, and with pages that follow others.
@@ -69,8 +70,8 @@ func TestGlance(t *testing.T) {
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
 	some := func(of []int) int { return of[rng.IntN(len(of))] }
-	noticed, uneven := 0, 0
-	for n := range 500 {
+	tries, noticed, uneven := testsize.Of(200, 500), 0, 0
+	for n := range tries {
 		b := bytes.Clone(file)
 		flip := func(from, size int) { b[from+rng.IntN(size)] ^= 1 << rng.IntN(8) }
 		switch n % 6 {
@@ -103,7 +104,7 @@ func TestGlance(t *testing.T) {
 		}
 	}
 	t.Logf("%d noticed, %d trees left to the walk", noticed, uneven)
-	if noticed < 150 || noticed > 450 || uneven > 20 {
+	if noticed < tries*3/10 || noticed > tries*9/10 || uneven > tries/25 {
 		t.Error("that is too many or too few")
 	}
 }

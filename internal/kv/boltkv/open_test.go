@@ -13,6 +13,7 @@ import (
 
 	"github.com/latchbolt-go/latchbolt/internal/kv"
 	"github.com/latchbolt-go/latchbolt/internal/kv/boltkv"
+	"github.com/latchbolt-go/latchbolt/internal/testsize"
 )
 
 func TestMain(m *testing.M) {
@@ -177,12 +178,12 @@ func TestDamage(t *testing.T) {
 			wantErr(t, "truncated", try("truncated", whole[:n]), kv.ErrCorrupt)
 		}
 		used := min(len(whole), 200*4096)
-		for page := 0; page < used/4096; page += 3 {
+		for page := 0; page < used/4096; page += testsize.Of(9, 3) {
 			b := append([]byte(nil), whole...)
 			clear(b[page*4096 : (page+1)*4096])
 			_ = try("zeroed", b)
 		}
-		for range 1000 {
+		for range testsize.Of(200, 1000) {
 			at, bit := rnd.IntN(used), byte(1)<<rnd.IntN(8)
 			if rnd.IntN(2) == 0 { // headers are where it hurts
 				at = at&^4095 + rnd.IntN(160)
