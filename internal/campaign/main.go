@@ -97,15 +97,15 @@ func campaign(ctx context.Context, o *options) (bool, error) {
 		return true, nil
 	}
 	r := newReport(ctx, root, o)
-	for i, s := range steps {
-		fmt.Printf("\n==> campaign: %s  [%s]\n%s\n", s.name, time.Now().UTC().Format("15:04:05"), s.command())
-		res := s.run(ctx, root, os.Stdout)
-		fmt.Printf("%s: %s in %v: %s\n", s.name, res.verdict(), res.took.Round(time.Second), res.counts.String())
+	for left := steps; len(left) > 0; {
+		now := atOnce(left)
+		results := runAll(ctx, root, now, os.Stdout)
 		if ctx.Err() != nil {
-			r.left = steps[i:]
+			r.left = left
 			break
 		}
-		r.results = append(r.results, res)
+		r.results = append(r.results, results...)
+		left = left[len(now):]
 	}
 	r.took = time.Since(r.began)
 	out := o.out

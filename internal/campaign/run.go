@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/latchbolt-go/latchbolt/internal/tally"
@@ -88,6 +89,35 @@ func (s *step) run(ctx context.Context, dir string, out io.Writer) *result {
 	res.took = time.Since(res.began)
 	p.judge(err)
 	return res
+}
+
+// atOnce returns those of the steps that come first which run at one time: two fuzz targets, each of which has one worker, or one other step.
+func atOnce(steps []*step) []*step {
+	if len(steps) > 1 && steps[0].fuzz != "" && steps[1].fuzz != "" {
+		return steps[:2]
+	}
+	return steps[:1]
+}
+
+// runAll runs steps at one time, and shows of each what it printed when all have ended; of a single one, at once.
+func runAll(ctx context.Context, dir string, steps []*step, out io.Writer) []*result {
+	for _, s := range steps {
+		fmt.Fprintf(out, "\n==> campaign: %s  [%s]\n%s\n", s.name, time.Now().UTC().Format("15:04:05"), s.command())
+	}
+	results, shown := make([]*result, len(steps)), make([]bytes.Buffer, len(steps))
+	if len(steps) == 1 {
+		results[0] = steps[0].run(ctx, dir, out)
+	} else {
+		var wg sync.WaitGroup
+		for i, s := range steps {
+			wg.Go(func() { results[i] = s.run(ctx, dir, &shown[i]) })
+		}
+		wg.Wait()
+	}
+	for i, res := range results {
+		fmt.Fprintf(out, "%s%s: %s in %v: %s\n", &shown[i], res.name, res.verdict(), res.took.Round(time.Second), res.counts.String())
+	}
+	return results
 }
 
 // A parser reads what a command prints.

@@ -143,7 +143,7 @@ func fuzzSteps(ctx context.Context, root string, o *options) ([]*step, error) {
 			continue
 		}
 		all = append(all, &step{name: fuzzName(dir, fn), promises: "4", fuzz: fn, pkg: dir,
-			args: []string{"go", "test", "-run", "^$", "-fuzz", "^" + fn + "$", "-fuzztime", o.fuzztime.String(), "-fuzzminimizetime", "2s", "-timeout", "0", dir}, counts: []string{"execs>0"}})
+			args: []string{"go", "test", "-run", "^$", "-fuzz", "^" + fn + "$", "-fuzztime", o.fuzztime.String(), "-fuzzminimizetime", "2s", "-parallel", "1", "-timeout", "0", dir}, counts: []string{"execs>0"}})
 	}
 	if len(all) < 14 {
 		return nil, fmt.Errorf("only %d fuzz targets were found", len(all))
