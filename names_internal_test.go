@@ -47,7 +47,7 @@ func TestFoldIsIdempotent(t *testing.T) {
 			continue
 		}
 		if !testsize.Full() && unicode.In(r, unicode.Han, unicode.Hangul) && r%64 != 0 {
-			continue // two thirds of all, which know no case; with LATCHBOLT_CI=1 they are tried too
+			continue // two thirds of all, which know no case; with LATCHBOLT_FULL=1 they are tried too
 		}
 		for _, s := range []string{string(r), "\u0345" + string(r) + "\u0345", "a" + string(r) + "\u0301", "Σ" + string(r)} {
 			key := foldName(s)

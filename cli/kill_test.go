@@ -80,7 +80,7 @@ func TestKilled(t *testing.T) {
 	routes := []string{"direct", "socket"}
 	if !allRoutes() {
 		routes = routes[:1]
-		t.Log("on one route only; LATCHBOLT_CI=1 takes both")
+		t.Log("on one route only; LATCHBOLT_FULL=1 takes both")
 	}
 	for _, route := range routes {
 		for _, k := range killables {

@@ -124,7 +124,7 @@ func program(path string) int {
 
 // TestScripts runs scripts twice: with the file at rest, and with a program that holds it. Scripts say "hold" once the file
 // is there; from then on, in the second round, every command goes through the control socket. Scripts that never say it need one round.
-// The everyday size leaves the first round to those: LATCHBOLT_CI=1, which .ci/run sets, has all of both.
+// The everyday size leaves the first round to those: LATCHBOLT_FULL=1, which .ci/run sets, has all of both.
 func TestScripts(t *testing.T) {
 	scripts, err := filepath.Glob("testdata/script/*.txt")
 	if err != nil || len(scripts) == 0 {
@@ -141,7 +141,7 @@ func TestScripts(t *testing.T) {
 	direct := scripts
 	if !allRoutes() {
 		direct = slices.DeleteFunc(slices.Clone(scripts), func(name string) bool { return slices.Contains(both, name) })
-		t.Logf("%d scripts run through the control socket only; LATCHBOLT_CI=1 runs them on both routes", len(both))
+		t.Logf("%d scripts run through the control socket only; LATCHBOLT_FULL=1 runs them on both routes", len(both))
 	}
 	for route, files := range map[string][]string{"direct": direct, "socket": both} {
 		t.Run(route, func(t *testing.T) {

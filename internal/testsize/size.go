@@ -3,9 +3,16 @@ package testsize
 
 import "os"
 
-// Full reports whether tests are to have the size of CI: if LATCHBOLT_CI or LATCHBOLT_LONG is set. Otherwise it is an everyday run, which has
-// to end within two minutes on two cores.
-func Full() bool { return os.Getenv("LATCHBOLT_CI") != "" || os.Getenv("LATCHBOLT_LONG") != "" }
+// Full reports whether tests are to have the size of CI: if LATCHBOLT_FULL is set, or one of LATCHBOLT_CI and LATCHBOLT_LONG, which make the
+// campaign's proofs large as well. Otherwise it is an everyday run, which has to end within two minutes on two cores.
+func Full() bool {
+	for _, variable := range []string{"LATCHBOLT_FULL", "LATCHBOLT_CI", "LATCHBOLT_LONG"} {
+		if os.Getenv(variable) != "" {
+			return true
+		}
+	}
+	return false
+}
 
 // Of returns how large something is that a test works through: everyday, or ci in the size of CI.
 func Of(everyday, ci int) int {
