@@ -82,3 +82,55 @@ func TestServerAsksForOtherFiles(t *testing.T) {
 		}
 	}
 }
+
+// TestServerNamesOtherSnapshot: verify removes the copy that the program made for it, beside the file, and nothing else that the
+// program says is one. Root verifies the files of other users, who must not have any file removed that way.
+func TestServerNamesOtherSnapshot(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no control socket on Windows")
+	}
+	eng := newEngine(t) // holds the file
+	ln, err := net.Listen("unix", eng.Path()+".sock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ln.Close() })
+	elsewhere, beside := privateDir(t), filepath.Dir(eng.Path())
+	const random = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	base := filepath.Base(eng.Path())
+	for _, name := range []string{
+		filepath.Join(elsewhere, "other"), filepath.Join(beside, "other"), filepath.Join(elsewhere, "."+base+"."+random+".tmp"),
+		filepath.Join(beside, "."+base+".note.tmp"), filepath.Join(beside, "."+base+"."+random+"x.tmp"), filepath.Join(beside, "x."+base+"."+random+".tmp"),
+	} {
+		if err := os.WriteFile(name, []byte("nobody's copy"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cmd := latchboltCommand("--db", eng.Path(), "verify")
+		var out bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &out
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		conn, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		p := peer{t, conn}
+		if kind, _ := p.next(); kind != 'h' {
+			t.Fatalf("the command begins with %q", kind)
+		}
+		p.send('o', name+"\n")
+		p.send('x', "")
+		err = cmd.Wait()
+		_ = conn.Close()
+		if err == nil {
+			t.Errorf("%s: verified: %s", name, &out)
+		}
+		if _, err := os.Lstat(name); err != nil {
+			t.Errorf("it was removed: %v: %s", err, &out)
+		}
+	}
+}

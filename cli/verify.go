@@ -122,14 +122,34 @@ func (t *tree) verifySnapshot(cmd *cobra.Command, conn *client, path string, tim
 	if err != nil {
 		return nil, err
 	}
-	name := strings.TrimSuffix(kept.out.String(), "\n")
-	copied := filepath.Join(filepath.Dir(path), filepath.Base(name))
-	if _, err := os.Lstat(copied); err != nil {
-		copied = name // the file is reached by another path here
+	copied, err := snapshotBeside(path, strings.TrimSuffix(kept.out.String(), "\n"))
+	if err != nil {
+		return nil, err
 	}
 	defer func() { _ = os.Remove(copied) }()
 	return t.verifyChild(cmd, copied, timeout)
 }
+
+// snapshotBeside returns where the copy is that the program says it made. The program may be that of a user who may less than the one who gave
+// the command: what lies elsewhere, or has another name than such a copy, is neither looked at nor removed.
+func snapshotBeside(path, said string) (string, error) {
+	real, err := filepath.EvalSymlinks(path) // the program cannot have opened a link
+	if err != nil {
+		return "", err
+	}
+	name := filepath.Base(said)
+	random, ok := strings.CutPrefix(name, snapshotHead(real))
+	random, tmp := strings.CutSuffix(random, snapshotTail)
+	if !ok || !tmp || len(random) < 26 || strings.Trim(random, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") != "" {
+		return "", fmt.Errorf("%w: %q is no name for a copy of %q", errFrame, said, real)
+	}
+	return filepath.Join(filepath.Dir(real), name), nil
+}
+
+// What the name of a snapshot begins and ends with; between them stands a [rand.Text].
+func snapshotHead(path string) string { return "." + filepath.Base(path) + "." }
+
+const snapshotTail = ".tmp"
 
 // childOfAny finds a verb, hidden ones too.
 func childOfAny(cmd *cobra.Command, name string) *cobra.Command {
@@ -154,7 +174,7 @@ func (t *tree) snapshotCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			name := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+rand.Text()+".tmp")
+			name := filepath.Join(filepath.Dir(path), snapshotHead(path)+rand.Text()+snapshotTail)
 			if err := eng.Snapshot(ctx, name); err != nil {
 				return err
 			}
