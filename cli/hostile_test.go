@@ -58,6 +58,27 @@ func TestNobodyElsesTextReachesTheTerminal(t *testing.T) {
 	})
 }
 
+// TestLongArguments: errors that repeat an argument longer than a frame of the control protocol have their exit code on both routes.
+func TestLongArguments(t *testing.T) {
+	long := strings.Repeat("x\x01", 50<<10)
+	onRoutes(t, config(), evilFile, func(t *testing.T, sh *shell) {
+		for _, c := range []struct {
+			code int
+			args []string
+		}{
+			{2, []string{"audit", "--since", long}},
+			{3, []string{"perm", "who", long}},
+			{3, []string{"perm", "grant", "user:ada", long}},
+			{3, []string{"user", "show", long}},
+			{4, []string{"perm", "define", long}},
+		} {
+			if code, _, errOut := sh.run(t, "", c.args...); code != c.code {
+				t.Errorf("%q: exit code %d, want %d: %.200s", c.args[:len(c.args)-1], code, c.code, errOut)
+			}
+		}
+	})
+}
+
 func evilFile(t *testing.T, path string) {
 	t.Helper()
 	ctx := context.Background()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -125,8 +126,16 @@ type failure struct {
 	No   bool   `json:"no,omitempty"` // the answer is no and was printed
 }
 
+// maxFailure is how many bytes of an error cross the socket. An argument that an error repeats may be longer than a frame, in which a
+// byte can take six.
+const maxFailure = maxFrame / 8
+
 func failureOf(err error) failure {
-	return failure{Code: ExitCode(err), Text: err.Error(), EOF: errors.Is(err, io.EOF), No: errors.Is(err, errNo)}
+	text := err.Error()
+	if len(text) > maxFailure {
+		text = strings.ToValidUTF8(text[:maxFailure], "") + "…"
+	}
+	return failure{Code: ExitCode(err), Text: text, EOF: errors.Is(err, io.EOF), No: errors.Is(err, errNo)}
 }
 
 func (f failure) err() error {
