@@ -181,7 +181,7 @@ func (t *tree) exportFile(dest string, force, hashes bool, write func(io.Writer,
 		return err
 	}
 	if force {
-		err = os.Rename(f.Name(), dest)
+		err = boltkv.Replace(f.Name(), dest)
 	} else {
 		err = forceHint(boltkv.Publish(f.Name(), dest))
 	}
