@@ -53,7 +53,8 @@ func (t *tree) auditCommand() *cobra.Command {
 		Use:   "audit",
 		Short: "Show the audit trail",
 		Long: "Show who did what to whom, the oldest first. With --json there is one document a line.\n\n" +
-			"--user takes a name or, as id:42, the identifier of a user, who may be deleted; a name that no user has finds the attempts to log in with it.\n" +
+			"--user takes a name or, as id:42, the identifier of a user, who may be deleted. It also finds the attempts to log in with the name of the\n" +
+			"user, or with a name that no user has.\n" +
 			"--since takes a time as in 2026-11-27T10:00:00Z, or how long ago as in 90m or 7d.",
 		Example: "  latchbolt audit --since 24h\n  latchbolt audit --user ada --failed\n  latchbolt audit --follow --json",
 		Args:    wantArgs(cobra.NoArgs),
@@ -84,12 +85,44 @@ func (t *tree) auditCommand() *cobra.Command {
 
 // An auditQuery is what to look for in the trail.
 type auditQuery struct {
-	latchbolt.AuditQuery
-	name string // if not empty, of a user who does not exist
+	latchbolt.AuditQuery                             // all but User: of an attempt to log in, only the name is known that was typed
+	user                 latchbolt.UserID            // 0: everybody
+	name                 string                      // if not empty, of a user who does not exist
+	typed                map[string]latchbolt.UserID // who has the names that were typed
+}
+
+// maxTyped is how many names are remembered.
+const maxTyped = 10_000
+
+// match reports whether an entry is about the user that was asked for, or by it.
+func (q *auditQuery) match(ctx context.Context, eng *latchbolt.Engine, a *latchbolt.AuditEntry) (bool, error) {
+	switch {
+	case q.name != "":
+		return a.Username == q.name, nil
+	case q.user == 0 || q.user == a.User || q.user == a.Actor:
+		return true, nil
+	case a.Action != latchbolt.ActionLoginFailed || a.User != 0:
+		return false, nil
+	}
+	id, known := q.typed[a.Username]
+	if !known {
+		u, err := eng.UserByName(ctx, a.Username)
+		switch {
+		case err == nil:
+			id = u.ID
+		case !errors.Is(err, latchbolt.ErrNotFound) && !errors.Is(err, latchbolt.ErrInvalid):
+			return false, err
+		}
+		if len(q.typed) >= maxTyped {
+			clear(q.typed)
+		}
+		q.typed[a.Username] = id
+	}
+	return id == q.user, nil
 }
 
 func (f *auditFlags) query(ctx context.Context, eng *latchbolt.Engine) (q auditQuery, err error) {
-	q.Action = f.action
+	q.Action, q.typed = f.action, make(map[string]latchbolt.UserID)
 	if f.failed {
 		q.Failed = latchbolt.Only
 	}
@@ -103,13 +136,13 @@ func (f *auditFlags) query(ctx context.Context, eng *latchbolt.Engine) (q auditQ
 	}
 	if digits, ok := strings.CutPrefix(f.user, "id:"); ok {
 		id, err := parseID(digits)
-		q.User = latchbolt.UserID(id)
+		q.user = latchbolt.UserID(id)
 		return q, err
 	}
 	u, err := eng.UserByName(ctx, f.user)
 	switch {
 	case err == nil:
-		q.User = u.ID
+		q.user = u.ID
 	case errors.Is(err, latchbolt.ErrNotFound), errors.Is(err, latchbolt.ErrInvalid):
 		q.name, err = f.user, nil
 	}
@@ -191,7 +224,9 @@ func (t *tree) auditOnce(ctx context.Context, eng *latchbolt.Engine, q auditQuer
 		if err != nil {
 			return newest, 0, err
 		}
-		if q.name != "" && a.Username != q.name {
+		if ok, err := q.match(ctx, eng, a); err != nil {
+			return newest, 0, err
+		} else if !ok {
 			continue
 		}
 		if found = append(found, a); len(found) == limit {
