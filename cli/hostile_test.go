@@ -2,6 +2,8 @@ package cli_test
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -53,6 +55,26 @@ func TestNobodyElsesTextReachesTheTerminal(t *testing.T) {
 			}
 			if strings.ContainsAny(out+errOut, "\x1b\u202e\u009b\r\x00") {
 				t.Errorf("%q writes control characters: %q %q", c.args, out, errOut)
+			}
+		}
+	})
+}
+
+// TestNobodyElsesTextReachesTheTerminalAsJSON does so with --json, whose documents say the same all the same.
+func TestNobodyElsesTextReachesTheTerminalAsJSON(t *testing.T) {
+	const tag = "\U000e0041" // invisible, and behind U+FFFF
+	onRoutes(t, config(), evilFile, func(t *testing.T, sh *shell) {
+		sh.want(t, 1, "wrong", "authenticate", evil+tag, "--password-stdin", "--json")
+		for _, args := range [][]string{
+			{"session", "list", "ada"}, {"user", "show", "ada"}, {"group", "list"}, {"perm", "list"}, {"audit", "--user", evil + tag},
+		} {
+			out := sh.want(t, 0, "", append(args, "--json")...)
+			if strings.ContainsAny(out, "\x1b\x7f\u202e\u009b\r"+tag) {
+				t.Errorf("%q writes control characters: %q", args, out)
+			}
+			var v any
+			if err := json.Unmarshal([]byte(out), &v); err != nil || !strings.Contains(fmt.Sprint(v), evil) {
+				t.Errorf("%q: %v: %q", args, err, out)
 			}
 		}
 	})

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	"text/tabwriter"
 	"time"
 	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // print writes a result: v as one JSON document with --json, else what text writes.
@@ -72,12 +75,37 @@ func (l *list) end() error {
 	return l.w.Flush()
 }
 
-// encodeJSON writes one value on one line.
+// encodeJSON writes one value on one line. It may go to a terminal as well: what [clean] escapes is escaped.
 func encodeJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
+	var line bytes.Buffer
+	enc := json.NewEncoder(&line)
 	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	_, err := w.Write(escapeJSON(line.Bytes()))
+	return err
 }
+
+// escapeJSON escapes what cannot be printed in a line of JSON. The control characters of ASCII but DEL are escaped in it already.
+func escapeJSON(line []byte) []byte {
+	if !bytes.ContainsFunc(line, hidden) {
+		return line
+	}
+	out := make([]byte, 0, len(line)+len(line)/4)
+	for _, r := range string(line) { // which is valid UTF-8
+		if !hidden(r) {
+			out = utf8.AppendRune(out, r)
+			continue
+		}
+		for _, unit := range utf16.AppendRune(nil, r) {
+			out = fmt.Appendf(out, `\u%04x`, unit)
+		}
+	}
+	return out
+}
+
+func hidden(r rune) bool { return r > '~' && !unicode.IsPrint(r) }
 
 // note writes a line for people to standard error.
 func (t *tree) note(format string, args ...any) {
