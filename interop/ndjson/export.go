@@ -200,9 +200,10 @@ func (x *export) writeUsers(tx *latchbolt.ReadTx) error {
 			return err
 		}
 		line := userLine{Type: interop.User, ID: uint64(u.ID), Username: u.Username, Email: u.Email, FirstName: u.FirstName, LastName: u.LastName,
-			IsActive: !u.Inactive, IsStaff: u.Staff, IsSuperuser: u.Superuser, DateJoined: u.DateJoined, Groups: make([]string, len(u.Groups))}
+			IsActive: !u.Inactive, IsStaff: u.Staff, IsSuperuser: u.Superuser, DateJoined: x.time(u.DateJoined, u), Groups: make([]string, len(u.Groups))}
 		if !u.LastLogin.IsZero() {
-			line.LastLogin = &u.LastLogin
+			last := x.time(u.LastLogin, u)
+			line.LastLogin = &last
 		}
 		for i, g := range u.Groups {
 			line.Groups[i] = x.groups[g]
@@ -219,6 +220,21 @@ func (x *export) writeUsers(tx *latchbolt.ReadTx) error {
 		}
 	}
 	return nil
+}
+
+// writable reports whether RFC 3339 has a time.
+func writable(t time.Time) bool { return t.Year() >= 0 && t.Year() <= 9999 }
+
+// time returns a time of a user as far as it can be written: one that cannot must not keep all others from being exported.
+func (x *export) time(t time.Time, u *latchbolt.User) time.Time {
+	if writable(t) {
+		return t
+	}
+	intake.Warn(&x.report, interop.Note{Type: interop.User, Name: u.Username, Reason: reasonTime})
+	if t.Year() < 0 {
+		return time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC)
+	}
+	return time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC)
 }
 
 // password returns the hash of a user as far as it is to be written.

@@ -49,5 +49,6 @@ const (
 	reasonField     = "a field is not known and was left out"
 	reasonNoHash    = "has_usable_password says yes, but there is no password hash: the user has no usable password"
 	reasonPepper    = "the password hash depends on a pepper and was left out: it would verify nowhere else"
+	reasonTime      = "a time outside the years 0 to 9999, which RFC 3339 cannot say, was replaced by the nearest that it can"
 	reasonObject    = "a grant is for an object whose name is not UTF-8, which JSON cannot hold"
 )

@@ -281,7 +281,11 @@ func (p *parser) time() (time.Time, error) {
 	if err != nil || len(s) < len("2006-01-02T15:04:05Z") || s[len("2006-01-02T15:04:05")] == ',' {
 		return time.Time{}, wrong("the time is not one of RFC 3339, such as 2026-05-04T10:20:30Z")
 	}
-	return t.UTC().Truncate(time.Microsecond), nil
+	t = t.UTC().Truncate(time.Microsecond)
+	if !writable(t) {
+		return time.Time{}, wrong("the time lies outside the years 0 to 9999 in UTC")
+	}
+	return t, nil
 }
 
 // grant reads a permission, as a text or as an object.

@@ -3,11 +3,14 @@ package ndjson_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/latchbolt-go/latchbolt"
+	"github.com/latchbolt-go/latchbolt/interop"
 	"github.com/latchbolt-go/latchbolt/interop/django"
 	"github.com/latchbolt-go/latchbolt/interop/ndjson"
 )
@@ -179,5 +182,36 @@ func TestObjectsAndModels(t *testing.T) {
 	load(t, again, text, nil)
 	if dump(t, again) != text || state(t, again) != state(t, eng) {
 		t.Error("taken over once more, something differs")
+	}
+}
+
+// TestTimesOutsideTheYears: no user keeps all others from being exported by a time that RFC 3339 does not have.
+func TestTimesOutsideTheYears(t *testing.T) {
+	for text, ok := range map[string]bool{
+		"9999-12-31T23:59:59-00:01": false, "0000-01-01T00:00:00+00:01": false, "9999-12-31T23:59:59Z": true, "0000-01-01T00:00:00Z": true,
+	} {
+		for _, field := range []string{"date_joined", "last_login"} {
+			eng := open(t, config())
+			_, err := ndjson.Import(t.Context(), eng, strings.NewReader(`{"username":"ada","`+field+`":"`+text+`"}`), nil)
+			var line *interop.LineError
+			if ok && err != nil || !ok && (!errors.As(err, &line) || line.Field != field) {
+				t.Errorf("%s %s: %v", field, text, err)
+			}
+			dump(t, eng)
+		}
+	}
+	for at, want := range map[time.Time]string{
+		time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC): "9999-12-31T23:59:59.999999Z", time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC): "0000-01-01T00:00:00Z",
+	} {
+		eng := open(t, config())
+		if err := eng.InsertUser(t.Context(), &latchbolt.User{Username: "ada", DateJoined: at, LastLogin: at}, latchbolt.PasswordHash{}); err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		report, err := ndjson.Export(t.Context(), eng, &out, nil)
+		if err != nil || len(report.Warnings) != 2 || strings.Count(out.String(), want) != 2 {
+			t.Errorf("%v: %v, %v, %s", at, err, report.Warnings, &out)
+		}
+		load(t, open(t, config()), out.String(), nil)
 	}
 }
