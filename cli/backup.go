@@ -26,7 +26,10 @@ func (t *tree) backupCommand() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&force, "force", false, "replace an existing file")
 	cmd.RunE = t.onEngine(func(ctx context.Context, eng *latchbolt.Engine, args []string) error {
-		dest := t.front.Place().abs(args[0])
+		dest, err := t.front.Place().abs(args[0])
+		if err != nil {
+			return err
+		}
 		if sameFile(dest, eng.Path()) {
 			return invalidf("%s is the file itself", clean(dest))
 		}

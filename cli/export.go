@@ -118,7 +118,10 @@ func (t *tree) export(eng *latchbolt.Engine, f *exportFlags, hashes bool, write 
 		return usagef("--force is for --output")
 	}
 	if f.output != "" {
-		dest := t.front.Place().abs(f.output)
+		dest, err := t.front.Place().abs(f.output)
+		if err != nil {
+			return err
+		}
 		if sameFile(dest, eng.Path()) {
 			return invalidf("%s is the file itself", clean(dest))
 		}

@@ -39,9 +39,12 @@ type place struct {
 const envPrefix = "LATCHBOLT_"
 
 // abs makes a path of the front's one that holds elsewhere too.
-func (p *place) abs(name string) string {
-	if filepath.IsAbs(name) {
-		return filepath.Clean(name)
+func (p *place) abs(name string) (string, error) {
+	switch {
+	case filepath.IsAbs(name):
+		return filepath.Clean(name), nil
+	case p.Dir == "": // elsewhere it would be in another folder
+		return "", notFoundf("the folder that %s is in cannot be told: was it removed? Give a whole path", clean(name))
 	}
-	return filepath.Join(p.Dir, name)
+	return filepath.Join(p.Dir, name), nil
 }

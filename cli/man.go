@@ -28,7 +28,11 @@ func (t *tree) manCommand() *cobra.Command {
 			if len(args) > 0 {
 				return usagef("--dir writes all pages; do not name a command")
 			}
-			return t.writePages(t.front.Place().abs(dir))
+			dir, err := t.front.Place().abs(dir)
+			if err != nil {
+				return err
+			}
+			return t.writePages(dir)
 		}
 		page := t.root
 		for _, word := range args {

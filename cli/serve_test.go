@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -547,4 +548,27 @@ func child() bool {
 		return true
 	}
 	return false
+}
+
+// TestRemovedFolder: a command that is given in a folder that was removed writes nothing into the folder of the program.
+func TestRemovedFolder(t *testing.T) {
+	onRoutes(t, config(), oneUser, func(t *testing.T, sh *shell) {
+		if !sh.socket {
+			return
+		}
+		for _, args := range [][]string{{"backup", "stray.db"}, {"export", "ndjson", "--output=stray.db"}} {
+			b, err := json.Marshal(map[string]any{"version": 1, "args": args, "place": map[string]any{"dir": "", "width": 80}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := connect(t, sh.path+".sock")
+			p.send('h', string(b))
+			if code, text := p.exit(); code != cli.ExitNotFound || !strings.Contains(text, "stray.db") {
+				t.Errorf("%q: exit code %d: %s", args, code, text)
+			}
+			if err := os.Remove("stray.db"); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%q: it is in the folder of the program: %v", args, err)
+			}
+		}
+	})
 }
