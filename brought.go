@@ -3,6 +3,7 @@ package latchbolt
 import (
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -196,4 +197,17 @@ func (tx *ReadTx) SessionCount() (n int, err error) {
 		n++
 	}
 	return n, nil
+}
+
+// HasSessions reports whether the file has a session of a user that is not over. Unlike [Engine.Sessions] it counts those too whose
+// backend is not configured in this program: in another one they may be used. The error is [ErrNotFound] if there is no such user.
+func (tx *ReadTx) HasSessions(id UserID) (bool, error) {
+	u, err := tx.user(id)
+	if err != nil {
+		return false, err
+	}
+	stored, err := tx.sessionsOf(id)
+	return slices.ContainsFunc(stored, func(s ownSession) bool {
+		return s.generation == u.generation && !tx.over(s.sel, s.sessionRecord)
+	}), err
 }

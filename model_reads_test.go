@@ -42,6 +42,11 @@ func (m *model) readTx() {
 		m.readGroups(tx)
 		n, err := tx.SessionCount()
 		m.outcome("ReadTx.SessionCount", err, nil)
+		for id := range m.users {
+			has, err := tx.HasSessions(id)
+			m.outcome("ReadTx.HasSessions", err, nil)
+			m.same("ReadTx.HasSessions", has, slices.ContainsFunc(m.living(), func(s *modelSession) bool { return s.user == id }))
+		}
 		m.same("no fewer sessions than live", n >= len(m.living()), true)
 		unused, err := tx.Unused()
 		m.outcome("ReadTx.Unused", err, nil)

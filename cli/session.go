@@ -253,11 +253,19 @@ func (t *tree) sessionRevokeAll() *cobra.Command {
 	return cmd
 }
 
-// end ends the sessions of one user: in any case, or only if there are some.
+// end ends the sessions of one user: in any case, or only if there are some. Those of a backend that is not known here, as
+// when the program of the file has its own, are not listed, but ended.
 func (v *revokedView) end(ctx context.Context, eng *latchbolt.Engine, u *latchbolt.User, always bool) error {
 	all, err := viewSessions(ctx, eng, u)
 	if err == nil && all != nil && len(all) == 0 && !always {
-		return nil
+		there := false
+		err = eng.View(ctx, func(tx *latchbolt.ReadTx) (err error) {
+			there, err = tx.HasSessions(u.ID)
+			return err
+		})
+		if err == nil && !there {
+			return nil
+		}
 	}
 	if err == nil {
 		err = eng.EndSessions(ctx, u.ID)

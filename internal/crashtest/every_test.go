@@ -26,7 +26,7 @@ var owners = []owner{
 	{reflect.TypeFor[*latchbolt.Engine](), "l.eng", `Audit CaseSensitive CheckToken Explain Format Fresh GoString Grants Group GroupByName Groups
 		HasModulePerms HasPerm HasPerms HashPassword Holders Identity LogValue Members Now PasswordHelp Path Permissions Perms Session SessionByID
 		SessionUser Sessions Snapshot Stats String Throttled User UserByName Users UsersByEmail ValidatePassword Values Verify View`},
-	{reflect.TypeFor[*latchbolt.Tx](), "tx", `Context Grants Group GroupByName Groups Holders Now OnCommit PasswordHash Permissions SessionCount Unused
+	{reflect.TypeFor[*latchbolt.Tx](), "tx", `Context Grants Group GroupByName Groups HasSessions Holders Now OnCommit PasswordHash Permissions SessionCount Unused
 		User UserByName Users UsersByEmail`},
 	{reflect.TypeFor[*latchbolt.Loader](), "ld", "Group GroupByName Groups Now Permissions User UserByName"},
 	{reflect.TypeFor[latchbolt.Administrator](), "admin", `AllSessions Allowed Audit AuditPage Check CountMembers Explain Group GroupGrants Groups Holders
