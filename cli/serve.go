@@ -24,7 +24,7 @@ const (
 	maxClients = 16               // commands at once; further ones are told to come later
 	helloWait  = 5 * time.Second  // for a client to say what it wants
 	clientWait = 10 * time.Minute // for the answer of a person, or for somebody to read the output
-	byeWait    = 2 * time.Second  // for a client to take the last frame
+	byeWait    = 2 * time.Second  // for a client to take the last frame of a command that did not begin or is being ended
 )
 
 // Serve lets the commands of this package in while a program has the file open: it listens on the unix socket at path and runs
@@ -112,7 +112,9 @@ func (s *server) serve(ctx context.Context, conn *net.UnixConn) {
 	}
 	r := newRemote(ctx, conn, h.Place, filepath.Dir(s.eng.Path()))
 	defer r.cancel()
-	s.exit(conn, s.command(r.ctx, r, stringsOf(h.Args)))
+	err = s.command(r.ctx, r, stringsOf(h.Args))
+	r.patience(false) // before the end, it still has to take what was written
+	lastFrame(conn, err)
 }
 
 // command runs a command for the client. Nothing that happens in it reaches the program.
@@ -132,9 +134,14 @@ func (s *server) command(ctx context.Context, r *remote, args []string) (err err
 	return root.ExecuteContext(ctx)
 }
 
-// exit sends the end of the command and waits a moment for the client to take it.
+// exit sends the end of a command that did not begin, and waits a moment for the client to take it.
 func (s *server) exit(conn *net.UnixConn, err error) {
 	_ = conn.SetDeadline(time.Now().Add(byeWait))
+	lastFrame(conn, err)
+}
+
+// lastFrame sends the end of a command.
+func lastFrame(conn *net.UnixConn, err error) {
 	if err == nil {
 		_ = writeFrame(conn, frameExit, nil)
 	} else {
