@@ -149,12 +149,12 @@ func (t *tree) identifyAll(ctx context.Context, in io.Reader) error {
 			_, _ = fmt.Fprintf(out, "%d: %s\n", n, v.text())
 		}
 	}
+	if err := out.Flush(); err != nil { // also what was found before a line that cannot be read
+		return err
+	}
 	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
 		return invalidf("a line has more than %d bytes, which no hash has", maxHashLine)
 	} else if err != nil {
-		return err
-	}
-	if err := out.Flush(); err != nil {
 		return err
 	}
 	if no {

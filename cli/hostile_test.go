@@ -101,6 +101,15 @@ func TestLongArguments(t *testing.T) {
 	})
 }
 
+// TestIdentifyLongLine: what was found out before a line that is too long is not lost.
+func TestIdentifyLongLine(t *testing.T) {
+	sh := &shell{cfg: config()}
+	out := sh.want(t, 4, "$1$abcdefgh$KGQLLkAjjcKLnhMD5Zg/n0\n"+strings.Repeat("x", 128<<10), "hash", "identify")
+	if !strings.HasPrefix(out, "1: md5_crypt") {
+		t.Errorf("it says %q", out)
+	}
+}
+
 func evilFile(t *testing.T, path string) {
 	t.Helper()
 	ctx := context.Background()
