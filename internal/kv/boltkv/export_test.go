@@ -92,6 +92,12 @@ func SetMinHeld(n int64) (before int64) {
 	return before
 }
 
+// SetLeastMap changes how much of a file is mapped at least, however small it is. No store may be open.
+func SetLeastMap(n int64) (before int64) {
+	before, leastMap = leastMap, n
+	return before
+}
+
 // Held returns how many Views there are that the store could end.
 func Held(s *Store) int {
 	s.holds.mu.Lock()
