@@ -98,6 +98,15 @@ func SetLeastMap(n int64) (before int64) {
 	return before
 }
 
+// GateWanted reports whether somebody has the gate for himself, or waits for that.
+func GateWanted(s *Store) bool {
+	if !s.gate.TryRLock() {
+		return true
+	}
+	s.gate.RUnlock()
+	return false
+}
+
 // Held returns how many Views there are that the store could end.
 func Held(s *Store) int {
 	s.holds.mu.Lock()

@@ -2,7 +2,9 @@ package boltkv_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -57,6 +59,38 @@ func TestViewInAViewWhileTheMapGrows(t *testing.T) {
 			must(t, err)
 		case <-time.After(30 * time.Second):
 			t.Fatalf("after %d of %d writes, reader and writer wait for each other", written.Load(), writes)
+		}
+	}
+}
+
+// TestSizeInAView asks for the size of the file inside a View while Compact waits for that View.
+func TestSizeInAView(t *testing.T) {
+	s := open(t, create(t))
+	ctx := context.Background()
+	outcome := make(chan error, 2)
+	go func() {
+		_, err := s.View(ctx, func(kv.Reader) error {
+			go func() {
+				_, _, err := s.Compact(ctx)
+				if errors.Is(err, errors.ErrUnsupported) {
+					err = nil
+				}
+				outcome <- err
+			}()
+			for !boltkv.GateWanted(s) && runtime.GOOS != "windows" {
+				runtime.Gosched()
+			}
+			_, err := s.Size()
+			return err
+		})
+		outcome <- err
+	}()
+	for range 2 {
+		select {
+		case err := <-outcome:
+			must(t, err)
+		case <-time.After(30 * time.Second):
+			t.Fatal("the View and Compact wait for each other")
 		}
 	}
 }
