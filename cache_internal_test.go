@@ -1136,9 +1136,22 @@ func TestSweepEnds(t *testing.T) {
 		t.Errorf("the sweep ends with %v", err)
 	}
 	w.store.wrap = nil
-	// Sessions are added to a range that is over only if a clock goes back, which the engine's does not.
 	if n, err := w.e.sweepRanges(ctx, bucketSession, ^uint32(0), &p); err != nil || n == 0 {
 		t.Errorf("without damage %d ranges are removed, %v", n, err)
+	}
+}
+
+// TestOutageIsNoUsedToken redeems a token whose record cannot be read. That is not what the error of a token says that is used up.
+func TestOutageIsNoUsedToken(t *testing.T) {
+	w := newCacheWorld(t, Config{})
+	tok, err := w.e.IssueToken(w.ctx, OneTimeRequest{User: w.user, Purpose: "test"})
+	w.must(err)
+	if _, err := w.store.Store.Update(w.ctx, func(tx kv.Tx) error { return tx.Put(bucketToken, tok.sel[:], []byte("damage")) }); err != nil {
+		t.Fatal(err)
+	}
+	err = w.e.RedeemToken(w.ctx, "test", tok, func(*Tx, *User, string) error { return nil })
+	if !errors.Is(err, ErrCorrupt) || errors.Is(err, ErrToken) {
+		t.Errorf("got %v", err)
 	}
 }
 
