@@ -1155,6 +1155,62 @@ func TestOutageIsNoUsedToken(t *testing.T) {
 	}
 }
 
+// TestSweepBesideALateLogin stores a session whose hour is over right after that hour was removed, as a login does that waited for longer than its
+// session lives.
+func TestSweepBesideALateLogin(t *testing.T) {
+	w := newCacheWorld(t, Config{})
+	now := time.Now()
+	late := newSelector(now, now, [6]byte{1: 1})
+	w.must(w.e.update(w.ctx, func(tx *Tx) error { return tx.mark(bucketSession, late[:]) }))
+	again := newSelector(now, now, [6]byte{1: 2})
+	w.store.on(atCommitted, func() {
+		w.must(w.e.update(w.ctx, func(tx *Tx) error { return tx.mark(bucketSession, again[:]) }))
+	})
+	p := pace(paceFirst)
+	n, err := w.e.sweepRanges(w.ctx, bucketSession, late.hour()+1, &p)
+	if w.store.pending() {
+		t.Fatal("nothing was removed")
+	}
+	if err != nil || n != 1 {
+		t.Errorf("%d hours were removed, %v", n, err)
+	}
+	w.must(w.e.view(w.ctx, func(tx *ReadTx) error {
+		keys, err := tx.keys(bucketSession, be32(late.hour()), nil, 0)
+		if len(keys) > 0 {
+			t.Errorf("%d sessions are left", len(keys))
+		}
+		return err
+	}))
+}
+
+// TestSweepOfKeysThatComeBack brings a session over under a key that another sweep has removed meanwhile.
+func TestSweepOfKeysThatComeBack(t *testing.T) {
+	w := newCacheWorld(t, Config{})
+	const key = "0123456789abcdef0123456789abcdef"
+	bring := func() {
+		w.must(w.e.update(w.ctx, func(tx *Tx) error {
+			return tx.InsertSession(key, BroughtSession{Expires: tx.Now().Add(100 * time.Hour)})
+		}))
+	}
+	tok, err := ParseToken(key)
+	w.must(err)
+	bring()
+	w.must(w.e.update(w.ctx, func(tx *Tx) error { return tx.deletePrefix(bucketSession, nil) })) // as a sweep does
+	var r SweepReport
+	w.store.on(atRead, func() {
+		var other SweepReport
+		if _, err := w.e.sweepBrought(w.ctx, &other); err != nil || other.Brought != 1 {
+			t.Errorf("the other sweep: %d keys, %v", other.Brought, err)
+		}
+		bring()
+	})
+	_, err = w.e.sweepBrought(w.ctx, &r)
+	w.must(err)
+	if _, err := w.e.SessionUser(w.ctx, tok); err != nil || r.Brought != 0 {
+		t.Errorf("the session that came back: %v; %d keys were removed", err, r.Brought)
+	}
+}
+
 // TestPasswordChangesDuringTheCheck changes the password after Authenticate read the hash, as
 // the owner does who learned that somebody else knows it.
 func TestPasswordChangesDuringTheCheck(t *testing.T) {
