@@ -2,12 +2,14 @@ package latchbolt
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -1208,6 +1210,43 @@ func TestSweepOfKeysThatComeBack(t *testing.T) {
 	w.must(err)
 	if _, err := w.e.SessionUser(w.ctx, tok); err != nil || r.Brought != 0 {
 		t.Errorf("the session that came back: %v; %d keys were removed", err, r.Brought)
+	}
+}
+
+// TestLongAddressIsNoOther has an address so long that its key ends in a hash, which begins with the byte that ends the key of
+// another address.
+func TestLongAddressIsNoOther(t *testing.T) {
+	w := newCacheWorld(t, Config{UniqueEmail: true})
+	label := strings.Repeat("中", 63)
+	short := "a@" + label + "." + label + "." + strings.Repeat("中", 11) + "a" // as long as what stays of a long one
+	if n := len(foldEmail(short)); n != maxNameKey-32 {
+		t.Fatalf("the address has %d bytes", n)
+	}
+	w.must(ValidateEmail(short))
+	long := ""
+	for i := range 1 << 16 {
+		long = short + strings.Repeat("中", 20) + strconv.Itoa(i) + "a"
+		if sum := sha256.Sum256([]byte(foldEmail(long))); sum[0] == 0 && sum[1] != 0 {
+			break
+		}
+	}
+	w.must(w.e.update(w.ctx, func(tx *Tx) error {
+		return tx.InsertBroughtUser(&User{Username: "long", Email: long}, PasswordHash{})
+	}))
+	if us, err := w.e.UsersByEmail(w.ctx, short); err != nil || len(us) != 0 {
+		t.Errorf("%d users have an address that nobody has, %v", len(us), err)
+	}
+	load := func(name, email string) error {
+		return w.e.update(w.ctx, func(tx *Tx) error { return tx.InsertUser(&User{Username: name, Email: email}, PasswordHash{}) })
+	}
+	if err := load("short", short); err != nil {
+		t.Errorf("the address is said to be taken: %v", err)
+	}
+	if err := load("again", short); !errors.Is(err, ErrExists) {
+		t.Errorf("the address was given out twice: %v", err)
+	}
+	if us, err := w.e.UsersByEmail(w.ctx, short); err != nil || len(us) != 1 || us[0].Username != "short" {
+		t.Errorf("found %d users, %v", len(us), err)
 	}
 }
 
