@@ -1213,6 +1213,40 @@ func TestSweepOfKeysThatComeBack(t *testing.T) {
 	}
 }
 
+// A failingReader fails to read the records of one bucket, as one does whose state was given up.
+type failingReader struct {
+	kv.Reader
+	bucket kv.Bucket
+}
+
+func (r failingReader) Get(b kv.Bucket, key []byte) ([]byte, error) {
+	if b == r.bucket {
+		return nil, kv.ErrTooOld
+	}
+	return r.Reader.Get(b, key)
+}
+
+// TestUnreadIsNotMissing fails to read records, which must not be taken for records that are missing, or there.
+func TestUnreadIsNotMissing(t *testing.T) {
+	w := newCacheWorld(t, Config{})
+	w.must(w.e.Grant(w.ctx, w.group, cachePerm))
+	for _, b := range []kv.Bucket{bucketGrant, bucketPerm, bucketUser} {
+		w.must(w.e.view(w.ctx, func(tx *ReadTx) error {
+			tx = &ReadTx{e: w.e, r: failingReader{tx.r, b}, ctx: w.ctx, now: tx.now}
+			var err error
+			if b == bucketUser {
+				_, err = (&Loader{e: w.e, tx: &Tx{ReadTx: *tx}, before: w.user}).takeID(w.user)
+			} else {
+				_, err = tx.Grants(w.group)
+			}
+			if !errors.Is(err, ErrViewTooOld) || errors.Is(err, ErrCorrupt) || errors.Is(err, ErrExists) {
+				t.Errorf("%s cannot be read: %v", b, err)
+			}
+			return nil
+		}))
+	}
+}
+
 // TestLongAddressIsNoOther has an address so long that its key ends in a hash, which begins with the byte that ends the key of
 // another address.
 func TestLongAddressIsNoOther(t *testing.T) {
