@@ -1247,6 +1247,20 @@ func TestUnreadIsNotMissing(t *testing.T) {
 	}
 }
 
+// TestLongestIdleLimit has the longest Duration for "never".
+func TestLongestIdleLimit(t *testing.T) {
+	w := newCacheWorld(t, Config{SessionIdle: 1<<63 - 1})
+	s, err := w.e.Session(w.ctx, w.token)
+	w.must(err)
+	id, err := w.e.Authenticate(w.ctx, Password{Username: "ada", Password: "pw"})
+	w.must(err)
+	fresh, err := w.e.Login(w.ctx, id, LoginOptions{})
+	w.must(err)
+	if s.IdleFor != maxIdle || fresh.IdleFor != maxIdle {
+		t.Errorf("it is kept as %v, and a login says %v", s.IdleFor, fresh.IdleFor)
+	}
+}
+
 // TestLongAddressIsNoOther has an address so long that its key ends in a hash, which begins with the byte that ends the key of
 // another address.
 func TestLongAddressIsNoOther(t *testing.T) {
