@@ -333,6 +333,11 @@ type Grant struct {
 
 // Grants returns what was granted to a user or group itself, by permission.
 func (tx *ReadTx) Grants(s Subject) ([]Grant, error) {
+	switch s.(type) {
+	case UserID, GroupID:
+	default: // nil, or a pointer to one, which has the method too
+		return nil, notFound("subject", fmt.Sprint(s))
+	}
 	return tx.grants(bucketGrant, subjectKey(s), func(k []byte) (Subject, PermissionID) {
 		return s, PermissionID(binary.BigEndian.Uint32(k[subjectLen:]))
 	})
