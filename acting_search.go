@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
-	"errors"
 	"iter"
 	"slices"
 	"strings"
@@ -317,7 +316,7 @@ func (s *searching) look(p searchPhase, c *indexed) error {
 func (tx *ReadTx) userNames(id UserID) (*userRecord, error) {
 	body, ok, err := tx.get(bucketUser, userKey(id))
 	if err != nil || !ok {
-		return nil, errors.Join(err, corruptIf(!ok, "an index names a user who is not there"))
+		return nil, missing(err, "an index names a user who is not there")
 	}
 	return decodeUserNames(id, &body), nil
 }

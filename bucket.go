@@ -98,7 +98,7 @@ func groupKey(id GroupID) []byte     { return be64(uint64(id)) }
 func permKey(id PermissionID) []byte { return be32(uint32(id)) }
 
 // emailPrefix is the start of the keys of all users with this address; 0 ends
-// it, which no address contains.
+// it, which no address contains, but the hash of a long one may. So the keys of this address are those that go on with an identifier and no more.
 func emailPrefix(canonical string) []byte { return append(nameKey(canonical), 0) }
 
 func emailKey(canonical string, id UserID) []byte {

@@ -261,7 +261,10 @@ func (l *Loader) takeID(want UserID) (UserID, error) {
 		id = l.last + 1
 	} else if id <= l.before {
 		if taken, err := l.tx.has(bucketUser, userKey(id)); err != nil || taken {
-			return 0, errors.Join(err, exists("user", fmt.Sprint(id)))
+			if err == nil {
+				err = exists("user", fmt.Sprint(id))
+			}
+			return 0, err
 		}
 	}
 	return id, checkID(id, l.before, "user")

@@ -213,8 +213,8 @@ func (l *Loader) emails() iter.Seq2[kv.Pair, error] {
 
 // emailInFile reports whether an address belongs to a user that was there before.
 func (l *Loader) emailInFile(prefix []byte) (bool, error) {
-	keys, err := l.tx.keys(bucketUserEmail, prefix, nil, 1)
-	return len(keys) > 0, err
+	ids, err := l.tx.idsByEmail(prefix, 1)
+	return len(ids) > 0, err
 }
 
 // records yields the users that stay.

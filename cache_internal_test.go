@@ -2,12 +2,14 @@ package latchbolt
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -1136,9 +1138,163 @@ func TestSweepEnds(t *testing.T) {
 		t.Errorf("the sweep ends with %v", err)
 	}
 	w.store.wrap = nil
-	// Sessions are added to a range that is over only if a clock goes back, which the engine's does not.
 	if n, err := w.e.sweepRanges(ctx, bucketSession, ^uint32(0), &p); err != nil || n == 0 {
 		t.Errorf("without damage %d ranges are removed, %v", n, err)
+	}
+}
+
+// TestOutageIsNoUsedToken redeems a token whose record cannot be read. That is not what the error of a token says that is used up.
+func TestOutageIsNoUsedToken(t *testing.T) {
+	w := newCacheWorld(t, Config{})
+	tok, err := w.e.IssueToken(w.ctx, OneTimeRequest{User: w.user, Purpose: "test"})
+	w.must(err)
+	if _, err := w.store.Store.Update(w.ctx, func(tx kv.Tx) error { return tx.Put(bucketToken, tok.sel[:], []byte("damage")) }); err != nil {
+		t.Fatal(err)
+	}
+	err = w.e.RedeemToken(w.ctx, "test", tok, func(*Tx, *User, string) error { return nil })
+	if !errors.Is(err, ErrCorrupt) || errors.Is(err, ErrToken) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestSweepBesideALateLogin stores a session whose hour is over right after that hour was removed, as a login does that waited for longer than its
+// session lives.
+func TestSweepBesideALateLogin(t *testing.T) {
+	w := newCacheWorld(t, Config{})
+	now := time.Now()
+	late := newSelector(now, now, [6]byte{1: 1})
+	w.must(w.e.update(w.ctx, func(tx *Tx) error { return tx.mark(bucketSession, late[:]) }))
+	again := newSelector(now, now, [6]byte{1: 2})
+	w.store.on(atCommitted, func() {
+		w.must(w.e.update(w.ctx, func(tx *Tx) error { return tx.mark(bucketSession, again[:]) }))
+	})
+	p := pace(paceFirst)
+	n, err := w.e.sweepRanges(w.ctx, bucketSession, late.hour()+1, &p)
+	if w.store.pending() {
+		t.Fatal("nothing was removed")
+	}
+	if err != nil || n != 1 {
+		t.Errorf("%d hours were removed, %v", n, err)
+	}
+	w.must(w.e.view(w.ctx, func(tx *ReadTx) error {
+		keys, err := tx.keys(bucketSession, be32(late.hour()), nil, 0)
+		if len(keys) > 0 {
+			t.Errorf("%d sessions are left", len(keys))
+		}
+		return err
+	}))
+}
+
+// TestSweepOfKeysThatComeBack brings a session over under a key that another sweep has removed meanwhile.
+func TestSweepOfKeysThatComeBack(t *testing.T) {
+	w := newCacheWorld(t, Config{})
+	const key = "0123456789abcdef0123456789abcdef"
+	bring := func() {
+		w.must(w.e.update(w.ctx, func(tx *Tx) error {
+			return tx.InsertSession(key, BroughtSession{Expires: tx.Now().Add(100 * time.Hour)})
+		}))
+	}
+	tok, err := ParseToken(key)
+	w.must(err)
+	bring()
+	w.must(w.e.update(w.ctx, func(tx *Tx) error { return tx.deletePrefix(bucketSession, nil) })) // as a sweep does
+	var r SweepReport
+	w.store.on(atRead, func() {
+		var other SweepReport
+		if _, err := w.e.sweepBrought(w.ctx, &other); err != nil || other.Brought != 1 {
+			t.Errorf("the other sweep: %d keys, %v", other.Brought, err)
+		}
+		bring()
+	})
+	_, err = w.e.sweepBrought(w.ctx, &r)
+	w.must(err)
+	if _, err := w.e.SessionUser(w.ctx, tok); err != nil || r.Brought != 0 {
+		t.Errorf("the session that came back: %v; %d keys were removed", err, r.Brought)
+	}
+}
+
+// A failingReader fails to read the records of one bucket, as one does whose state was given up.
+type failingReader struct {
+	kv.Reader
+	bucket kv.Bucket
+}
+
+func (r failingReader) Get(b kv.Bucket, key []byte) ([]byte, error) {
+	if b == r.bucket {
+		return nil, kv.ErrTooOld
+	}
+	return r.Reader.Get(b, key)
+}
+
+// TestUnreadIsNotMissing fails to read records, which must not be taken for records that are missing, or there.
+func TestUnreadIsNotMissing(t *testing.T) {
+	w := newCacheWorld(t, Config{})
+	w.must(w.e.Grant(w.ctx, w.group, cachePerm))
+	for _, b := range []kv.Bucket{bucketGrant, bucketPerm, bucketUser} {
+		w.must(w.e.view(w.ctx, func(tx *ReadTx) error {
+			tx = &ReadTx{e: w.e, r: failingReader{tx.r, b}, ctx: w.ctx, now: tx.now}
+			var err error
+			if b == bucketUser {
+				_, err = (&Loader{e: w.e, tx: &Tx{ReadTx: *tx}, before: w.user}).takeID(w.user)
+			} else {
+				_, err = tx.Grants(w.group)
+			}
+			if !errors.Is(err, ErrViewTooOld) || errors.Is(err, ErrCorrupt) || errors.Is(err, ErrExists) {
+				t.Errorf("%s cannot be read: %v", b, err)
+			}
+			return nil
+		}))
+	}
+}
+
+// TestLongestIdleLimit has the longest Duration for "never".
+func TestLongestIdleLimit(t *testing.T) {
+	w := newCacheWorld(t, Config{SessionIdle: 1<<63 - 1})
+	s, err := w.e.Session(w.ctx, w.token)
+	w.must(err)
+	id, err := w.e.Authenticate(w.ctx, Password{Username: "ada", Password: "pw"})
+	w.must(err)
+	fresh, err := w.e.Login(w.ctx, id, LoginOptions{})
+	w.must(err)
+	if s.IdleFor != maxIdle || fresh.IdleFor != maxIdle {
+		t.Errorf("it is kept as %v, and a login says %v", s.IdleFor, fresh.IdleFor)
+	}
+}
+
+// TestLongAddressIsNoOther has an address so long that its key ends in a hash, which begins with the byte that ends the key of
+// another address.
+func TestLongAddressIsNoOther(t *testing.T) {
+	w := newCacheWorld(t, Config{UniqueEmail: true})
+	label := strings.Repeat("中", 63)
+	short := "a@" + label + "." + label + "." + strings.Repeat("中", 11) + "a" // as long as what stays of a long one
+	if n := len(foldEmail(short)); n != maxNameKey-32 {
+		t.Fatalf("the address has %d bytes", n)
+	}
+	w.must(ValidateEmail(short))
+	long := ""
+	for i := range 1 << 16 {
+		long = short + strings.Repeat("中", 20) + strconv.Itoa(i) + "a"
+		if sum := sha256.Sum256([]byte(foldEmail(long))); sum[0] == 0 && sum[1] != 0 {
+			break
+		}
+	}
+	w.must(w.e.update(w.ctx, func(tx *Tx) error {
+		return tx.InsertBroughtUser(&User{Username: "long", Email: long}, PasswordHash{})
+	}))
+	if us, err := w.e.UsersByEmail(w.ctx, short); err != nil || len(us) != 0 {
+		t.Errorf("%d users have an address that nobody has, %v", len(us), err)
+	}
+	load := func(name, email string) error {
+		return w.e.update(w.ctx, func(tx *Tx) error { return tx.InsertUser(&User{Username: name, Email: email}, PasswordHash{}) })
+	}
+	if err := load("short", short); err != nil {
+		t.Errorf("the address is said to be taken: %v", err)
+	}
+	if err := load("again", short); !errors.Is(err, ErrExists) {
+		t.Errorf("the address was given out twice: %v", err)
+	}
+	if us, err := w.e.UsersByEmail(w.ctx, short); err != nil || len(us) != 1 || us[0].Username != "short" {
+		t.Errorf("found %d users, %v", len(us), err)
 	}
 }
 

@@ -126,6 +126,7 @@ func (cfg *Config) withDefaults() (*Config, error) {
 	orDefault(&c.CacheSessions, 100_000)
 	orDefault(&c.CacheUsers, 100_000)
 	c.SessionIdle = max(c.SessionIdle, 0)
+	c.SessionIdle = min(c.SessionIdle, maxIdle)
 	if part := c.SessionIdle % time.Second; part > 0 {
 		c.SessionIdle += time.Second - part // it is kept in seconds; 0 would be no limit
 	}

@@ -227,7 +227,7 @@ func (e *Engine) readSettings(tx *ReadTx) error {
 	e.caseSensitive = e.meta.flags&metaCaseSensitive != 0
 	body, ok, err := tx.get(bucketMeta, keyEpoch)
 	if err != nil || !ok {
-		return errors.Join(err, corruptIf(!ok, "no epoch"))
+		return missing(err, "no epoch")
 	}
 	e.epoch.Store(body.Uint32())
 	last, err := tx.lastTime()
@@ -239,18 +239,20 @@ func (e *Engine) readSettings(tx *ReadTx) error {
 	return nil
 }
 
-func corruptIf(bad bool, what string) error {
-	if bad {
-		return corrupt(what, nil)
+// missing is the error of a record that has to be there and was not found. If it could not be read, for which err stands, nobody knows that it
+// is missing.
+func missing(err error, what string) error {
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
 	}
-	return nil
+	return corrupt(what, err)
 }
 
 // lastTime is the latest time that the file tells of.
 func (tx *ReadTx) lastTime() (time.Time, error) {
 	body, ok, err := tx.get(bucketMeta, keyClock)
 	if err != nil || !ok {
-		return time.Time{}, errors.Join(err, corruptIf(!ok, "no clock"))
+		return time.Time{}, missing(err, "no clock")
 	}
 	last := readTime(&body)
 	for e, err := range tx.scanBack(bucketAudit, nil, nil) {

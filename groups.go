@@ -368,15 +368,18 @@ func paged[T any, K comparable](fetch func(after K, n int) ([]T, error), key fun
 				yield(zero, err)
 				return
 			}
+			more := len(page) == pageSize
+			if more {
+				after = key(page[pageSize-1]) // now: what was yielded is the caller's to change
+			}
 			for _, row := range page {
 				if !yield(row, nil) {
 					return
 				}
 			}
-			if len(page) < pageSize {
+			if !more {
 				return
 			}
-			after = key(page[len(page)-1])
 		}
 	}
 }

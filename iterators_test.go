@@ -1,6 +1,8 @@
 package latchbolt_test
 
 import (
+	"errors"
+	"fmt"
 	"iter"
 	"maps"
 	"path/filepath"
@@ -74,6 +76,71 @@ func TestIteratorsHoldNothing(t *testing.T) {
 	slices.Sort(all)
 	if tried := slices.Sorted(maps.Keys(iterators)); !slices.Equal(tried, all) {
 		t.Errorf("tried %v; there are %v", tried, all)
+	}
+}
+
+// TestIteratorsDoNotMindTheirBody changes what is yielded in the body of the loop, as somebody does who makes new groups of those of another
+// file. What comes next must not depend on it.
+func TestIteratorsDoNotMindTheirBody(t *testing.T) {
+	const n = 2*256 + 3 // more than two pages
+	eng := open(t, nil)
+	ctx := t.Context()
+	must(t, "filling", eng.Update(ctx, func(tx *latchbolt.Tx) error {
+		for i := range n {
+			name := fmt.Sprintf("n%03d", i)
+			if err := errors.Join(tx.InsertUser(&latchbolt.User{Username: name}, latchbolt.PasswordHash{}), tx.InsertGroup(&latchbolt.Group{Name: name}),
+				tx.Define(latchbolt.Permission{App: "app", Codename: name, Name: name})); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	users := func(o latchbolt.Order) func(*int) error {
+		return func(got *int) error {
+			for u, err := range eng.Users(ctx, latchbolt.UserQuery{Order: o}) {
+				if err != nil {
+					return err
+				}
+				if *got++; *got > n {
+					break
+				}
+				u.ID, u.Username = 0, "zzz"
+			}
+			return nil
+		}
+	}
+	for name, count := range map[string]func(*int) error{
+		"users by identifier": users(latchbolt.OrderByID),
+		"users by name":       users(latchbolt.OrderByName),
+		"groups": func(got *int) error {
+			for g, err := range eng.Groups(ctx) {
+				if err != nil {
+					return err
+				}
+				if *got++; *got > n {
+					break
+				}
+				g.ID = 0
+			}
+			return nil
+		},
+		"permissions": func(got *int) error {
+			for p, err := range eng.Permissions(ctx) {
+				if err != nil {
+					return err
+				}
+				if *got++; *got > n {
+					break
+				}
+				p.ID = 0
+			}
+			return nil
+		},
+	} {
+		got := 0
+		if err := count(&got); err != nil || got != n {
+			t.Errorf("%s: there are %d, and the loop got %d (more than there are end it), %v", name, n, got, err)
+		}
 	}
 }
 

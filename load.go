@@ -225,7 +225,7 @@ func (l *stateLoader) group(id GroupID) (*groupState, error) {
 	}
 	r, err := l.tx.group(id)
 	if err != nil {
-		return nil, corrupt("a user is in a group that is not there", err)
+		return nil, missing(err, "a user is in a group that is not there")
 	}
 	g := &groupState{objects: r.objects}
 	if g.perms, err = l.granted(id); err != nil {

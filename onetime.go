@@ -180,10 +180,10 @@ func (e *Engine) redeem(ctx context.Context, purpose string, t Token, fn func(*T
 	// Nothing is written for a token that nobody issued, or that is used up.
 	known := false
 	if err := e.view(ctx, func(tx *ReadTx) (err error) {
-		if known, err = tx.has(bucketToken, t.sel[:]); err != nil || !known {
-			return errors.Join(err, ErrToken)
+		if known, err = tx.has(bucketToken, t.sel[:]); err == nil && !known {
+			err = ErrToken
 		}
-		return nil
+		return err // which is not that of a token that is no good where nobody knows
 	}); err != nil {
 		return err
 	}

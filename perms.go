@@ -3,7 +3,6 @@ package latchbolt
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -334,6 +333,11 @@ type Grant struct {
 
 // Grants returns what was granted to a user or group itself, by permission.
 func (tx *ReadTx) Grants(s Subject) ([]Grant, error) {
+	switch s.(type) {
+	case UserID, GroupID:
+	default: // nil, or a pointer to one, which has the method too
+		return nil, notFound("subject", fmt.Sprint(s))
+	}
 	return tx.grants(bucketGrant, subjectKey(s), func(k []byte) (Subject, PermissionID) {
 		return s, PermissionID(binary.BigEndian.Uint32(k[subjectLen:]))
 	})
@@ -367,12 +371,12 @@ func (tx *ReadTx) grants(b kv.Bucket, prefix []byte, parse func([]byte) (Subject
 	grants := make([]Grant, 0, len(keys))
 	for _, k := range keys {
 		if _, ok, err := tx.get(b, k); err != nil || !ok {
-			return nil, errors.Join(err, corruptIf(!ok, "a grant that is not where its key belongs"))
+			return nil, missing(err, "a grant that is not where its key belongs")
 		}
 		s, id := parse(k)
 		p, err := tx.permission(id)
 		if err != nil {
-			return nil, corrupt("a grant of a permission that is not there", err)
+			return nil, missing(err, "a grant of a permission that is not there")
 		}
 		grants = append(grants, Grant{Subject: s, Permission: *p, Object: Object(k[grantObjectFrom:])})
 	}

@@ -261,3 +261,20 @@ func TestPermBackendsAreToldWhoAsks(t *testing.T) {
 		}
 	}
 }
+
+// TestGrantsOfNoSubject asks for the grants of what is neither a user nor a group.
+func TestGrantsOfNoSubject(t *testing.T) {
+	eng := open(t, nil)
+	must(t, "a permission", eng.Define(t.Context(), latchbolt.Permission{App: "blog", Codename: "add_post"}))
+	for _, s := range []latchbolt.Subject{nil, (*latchbolt.UserID)(nil), new(latchbolt.GroupID)} {
+		if gs, err := eng.Grants(t.Context(), s); !errors.Is(err, latchbolt.ErrNotFound) {
+			t.Errorf("%T has %v, %v", s, gs, err)
+		}
+		if err := eng.Grant(t.Context(), s, "blog.add_post"); !errors.Is(err, latchbolt.ErrNotFound) {
+			t.Errorf("granting to %T: %v", s, err)
+		}
+		if err := eng.Revoke(t.Context(), s, "blog.add_post"); !errors.Is(err, latchbolt.ErrNotFound) {
+			t.Errorf("revoking from %T: %v", s, err)
+		}
+	}
+}

@@ -125,7 +125,9 @@ func (e *Engine) userPage(ctx context.Context, q *UserQuery, run *queryRun, limi
 		page, last, more, err = fetch(s, n)
 		return err
 	})
-	q.After = last
+	if last != nil {
+		q.After = &User{ID: last.ID, Username: last.Username} // a copy: what is yielded is the caller's to change
+	}
 	return page, more, err
 }
 

@@ -204,7 +204,7 @@ func (s *sessionRecord) encode() *record.Builder {
 	addTime(r, s.expires)
 	addTime(r, s.authed)
 	addTime(r, s.seen)
-	r.AddUint32(uint32(min(s.idle/time.Second, 1<<32-1)))
+	r.AddUint32(uint32(min(s.idle, maxIdle) / time.Second))
 	r.AddUint8(s.flags)
 	r.AddString(s.backend)
 	s.client.add(r)
@@ -227,6 +227,9 @@ func decodeSession(sel selector, b *record.Body) (*sessionRecord, error) {
 	s.client.read(b)
 	return s, fromRecord(bucketSession, sel[:], b.Done())
 }
+
+// maxIdle is the longest idle limit that is kept, 136 years.
+const maxIdle = (1<<32 - 1) * time.Second
 
 // deadline is when the session is over if it is not used again.
 func (s *sessionRecord) deadline() time.Time {

@@ -146,13 +146,15 @@ func (e *Engine) sweepExpired(ctx context.Context, r *SweepReport) (_ bool, err 
 // sweepRanges removes the keys of a bucket that start with a number less than end, and returns how many of those numbers
 // there were. The cache needs no fence: it knows when its sessions expire.
 func (e *Engine) sweepRanges(ctx context.Context, b kv.Bucket, end uint32, p *pace) (ranges int, err error) {
-	last := int64(-1) // number of the range that was removed
+	removed := ""     // first key of what was removed last
+	last := int64(-1) // number of the range that was
 	for {
 		if err := ctx.Err(); err != nil {
 			return ranges, fmt.Errorf("latchbolt: sweeping: %w", err)
 		}
 		var done, more bool
 		var n int64
+		var first string
 		var start time.Time
 		err := e.update(ctx, func(tx *Tx) error {
 			start = time.Now() // its turn has come
@@ -160,18 +162,22 @@ func (e *Engine) sweepRanges(ctx context.Context, b kv.Bucket, end uint32, p *pa
 			if done = err == nil && (len(keys) == 0 || binary.BigEndian.Uint32(keys[0]) >= end); done || err != nil {
 				return err
 			}
-			if n = int64(binary.BigEndian.Uint32(keys[0])); n == last {
+			// Another key of the same range is of a session that was made before that was over, and stored after.
+			if first = string(keys[0]); first == removed {
 				return corrupt(fmt.Sprintf("%s %x", b, keys[0]), errors.New("the key was removed and is still there"))
 			}
+			n = int64(binary.BigEndian.Uint32(keys[0]))
 			more, err = tx.deleteSome(b, keys[0][:4], int(*p))
 			return err
 		})
-		switch {
-		case err != nil || done:
+		if err != nil || done {
 			return ranges, err
+		}
+		removed = first
+		switch {
 		case more:
 			p.adapt(time.Since(start))
-		default:
+		case n != last:
 			ranges++
 			last = n
 		}
@@ -206,11 +212,37 @@ func (e *Engine) sweepBrought(ctx context.Context, r *SweepReport) (bool, error)
 	if err != nil || len(gone) == 0 {
 		return false, err
 	}
-	if err := e.update(ctx, func(tx *Tx) error { return tx.deleteAll(bucketSessionKey, gone) }); err != nil {
+	removed := 0
+	if err := e.update(ctx, func(tx *Tx) (err error) {
+		removed, err = tx.sweepKeys(gone)
+		return err
+	}); err != nil {
 		return false, err
 	}
-	r.Brought += len(gone)
+	r.Brought += removed
 	return len(gone) == sweepStep, nil
+}
+
+// sweepKeys removes those of some keys whose sessions are gone still: another can have been brought over under one of them meanwhile.
+func (tx *Tx) sweepKeys(keys [][]byte) (removed int, err error) {
+	for _, k := range keys {
+		body, ok, err := tx.get(bucketSessionKey, k)
+		if err != nil {
+			return 0, err
+		}
+		var sel selector
+		body.Copy(sel[:])
+		if there, err := tx.has(bucketSession, sel[:]); err != nil {
+			return 0, err
+		} else if !ok || there {
+			continue
+		}
+		if err := tx.delete(bucketSessionKey, k); err != nil {
+			return 0, err
+		}
+		removed++
+	}
+	return removed, nil
 }
 
 func (e *Engine) sweepTokens(ctx context.Context, r *SweepReport) (more bool, err error) {

@@ -156,19 +156,38 @@ func (tx *ReadTx) UsersByEmail(email string) ([]*User, error) {
 	if email == "" || ValidateEmail(email) != nil {
 		return nil, nil
 	}
-	keys, err := tx.keys(bucketUserEmail, emailPrefix(foldEmail(email)), nil, 0)
+	ids, err := tx.idsByEmail(emailPrefix(foldEmail(email)), 0)
 	if err != nil {
 		return nil, err
 	}
 	var users []*User
-	for _, k := range keys {
-		u, err := tx.User(keyUser(k[len(k)-8:]))
+	for _, id := range ids {
+		u, err := tx.User(id)
 		if err != nil {
 			return nil, err
 		}
 		users = append(users, u)
 	}
 	return users, nil
+}
+
+// idsByEmail returns at most limit users whose keys begin with an address; limit 0 means all.
+func (tx *ReadTx) idsByEmail(prefix []byte, limit int) ([]UserID, error) {
+	var ids []UserID
+	for p, err := range tx.r.Scan(bucketUserEmail, prefix, nil) {
+		switch {
+		case err != nil:
+			return nil, fromStore(err)
+		case len(p.Key) < len(prefix)+8:
+			return nil, corrupt(fmt.Sprintf("%s %x", bucketUserEmail, p.Key), errors.New("the key is too short"))
+		case len(p.Key) > len(prefix)+8:
+			continue // of a longer address: the hash at the end of its part of the key has the byte that ends this one
+		}
+		if ids = append(ids, keyUser(p.Key[len(prefix):])); len(ids) == limit {
+			break
+		}
+	}
+	return ids, nil
 }
 
 // normalizeUser brings the fields of u into the form in which they are stored, or returns
@@ -297,9 +316,9 @@ func (tx *Tx) checkFree(u, old *User) error {
 	if !tx.e.cfg.UniqueEmail || u.Email == "" || old != nil && u.Email == old.Email {
 		return nil
 	}
-	others, err := tx.keys(bucketUserEmail, emailPrefix(foldEmail(u.Email)), nil, 2)
-	for _, k := range others {
-		if keyUser(k[len(k)-8:]) != u.ID {
+	others, err := tx.idsByEmail(emailPrefix(foldEmail(u.Email)), 2)
+	for _, id := range others {
+		if id != u.ID {
 			return &FieldError{Field: "email", Code: "unique", Msg: "A user with that e-mail address already exists."}
 		}
 	}

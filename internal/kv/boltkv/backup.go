@@ -71,8 +71,7 @@ func (s *Store) Snapshot(ctx context.Context, dest string) (err error) {
 
 // stat returns what is known of the file.
 func (s *Store) stat() fs.FileInfo {
-	s.gate.RLock()
-	defer s.gate.RUnlock()
+	defer s.share()()
 	return s.info
 }
 
@@ -197,8 +196,6 @@ func (s *Store) Verify(ctx context.Context) iter.Seq[error] {
 // unless nothing was written since the last call.
 func (s *Store) Size() (kv.Size, error) {
 	ctx := context.Background()
-	s.sizeMu.Lock()
-	defer s.sizeMu.Unlock()
 	info, err := s.fileStat()
 	if err != nil {
 		return kv.Size{}, err
@@ -207,28 +204,52 @@ func (s *Store) Size() (kv.Size, error) {
 	if err != nil {
 		return kv.Size{}, err
 	}
-	if s.used == 0 || rev != s.sizeRev {
-		_, used, err := s.walk(ctx, false, func(error) bool { return true })
-		if err != nil {
-			return kv.Size{}, err
-		}
-		s.used, s.sizeRev = used, rev
+	used, err := s.usedAt(ctx, rev)
+	if err != nil {
+		return kv.Size{}, err
 	}
 	return kv.Size{
 		File:     info.Size(),
-		Free:     max(0, info.Size()-int64(s.used)*int64(s.pageSize)),
+		Free:     max(0, info.Size()-int64(used)*int64(s.pageSize)),
 		PageSize: s.pageSize,
 		Commits:  s.commits.Load(),
 		Callers:  s.callers.Load(),
 	}, nil
 }
 
+// usedAt returns how many pages are in use as of a revision, or of a later one. Nobody is kept waiting for the lock meanwhile: who is inside
+// a View might be whom the walk waits for.
+func (s *Store) usedAt(ctx context.Context, rev kv.Rev) (used uint64, err error) {
+	s.sizeMu.Lock()
+	used, at := s.used, s.sizeRev
+	s.sizeMu.Unlock()
+	if used != 0 && at == rev {
+		return used, nil
+	}
+	if _, used, err = s.walk(ctx, false, func(error) bool { return true }); err != nil {
+		return 0, err
+	}
+	s.sizeMu.Lock()
+	defer s.sizeMu.Unlock()
+	s.used, s.sizeRev = used, rev
+	return used, nil
+}
+
 // fileStat asks the system about the open file.
 func (s *Store) fileStat() (fs.FileInfo, error) {
-	s.gate.RLock()
-	defer s.gate.RUnlock()
+	defer s.share()()
 	if s.closed {
 		return nil, kv.ErrClosed
 	}
 	return s.file.Stat()
+}
+
+// share takes the gate for reading, as a View does, and returns what gives it back. Inside a closure of this store it takes nothing: whoever
+// waits for the gate waits for that closure.
+func (s *Store) share() func() {
+	if s.mark.Inside() {
+		return func() {}
+	}
+	s.gate.RLock()
+	return s.gate.RUnlock
 }

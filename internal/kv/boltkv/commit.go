@@ -48,7 +48,7 @@ func (s *Store) settle(g *group) {
 	g.rev = s.offset + kv.Rev(g.tx.ID())
 	s.committing.Store(g)
 	size := g.tx.Size()
-	if g.err = s.commitBolt(g.tx); g.err == nil {
+	if g.err = s.commitGroup(g); g.err == nil {
 		s.commitTook = time.Since(now)
 		s.fresh = false
 		s.arena = g.arena[:0] // bbolt has let go of all that was put

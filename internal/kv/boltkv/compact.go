@@ -174,7 +174,7 @@ func (s *Store) handle() *Store {
 func (s *Store) adopt(next *Store, rev kv.Rev) {
 	s.db, s.log, s.file, s.info, s.id, s.metas = next.db, next.log, next.file, next.info, next.id, next.metas
 	s.offset = rev - kv.Rev(boltRev(s.db))
-	s.fresh = next.fresh
+	s.fresh, s.mapped = next.fresh, next.mapped
 }
 
 // drop closes the file of a handle that nobody uses.

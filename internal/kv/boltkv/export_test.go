@@ -92,6 +92,21 @@ func SetMinHeld(n int64) (before int64) {
 	return before
 }
 
+// SetLeastMap changes how much of a file is mapped at least, however small it is. No store may be open.
+func SetLeastMap(n int64) (before int64) {
+	before, leastMap = leastMap, n
+	return before
+}
+
+// GateWanted reports whether somebody has the gate for himself, or waits for that.
+func GateWanted(s *Store) bool {
+	if !s.gate.TryRLock() {
+		return true
+	}
+	s.gate.RUnlock()
+	return false
+}
+
 // Held returns how many Views there are that the store could end.
 func Held(s *Store) int {
 	s.holds.mu.Lock()

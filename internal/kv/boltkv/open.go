@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -237,6 +236,7 @@ func (s *Store) attach(f *os.File, walked bool) (err error) {
 		Observe(Step{Op: Opened, Path: f.Name(), DB: db})
 	}
 	s.db, s.log, s.file, s.info, s.metas, s.pageSize = db, log, f, info, metas, m.pageSize
+	s.mapped = mapSize(max(info.Size(), int64(initialMap(info.Size()))))
 	s.fresh = m.synced()
 	return nil
 }
@@ -275,16 +275,6 @@ func unreadable(path string, cause error) error {
 		err = errors.Join(err, f.Close())
 	}
 	return fmt.Errorf("boltkv: what could be read a moment ago cannot be read any more: %w", errors.Join(systemError(err), cause))
-}
-
-// initialMap returns how much address space to reserve. While the file fits
-// into it, a writer never waits for readers in order to map more. Where
-// address space is scarce, or the file is made as long as its map, none is.
-func initialMap(fileSize int64) int {
-	if runtime.GOOS == "windows" || ^uint(0)>>32 == 0 {
-		return 0
-	}
-	return int(max(1<<30, 2*fileSize))
 }
 
 // checkContent looks whether every bucket is there and asks the caller's Check.

@@ -89,7 +89,7 @@ type Store struct {
 	roots      atomic.Pointer[roots] // of the state that was read last
 
 	// gate is held for reading by every transaction that is not nested in
-	// another, and for writing by Compact, BulkUpdate and Close, which first take the
+	// another, and for writing by Compact, BulkUpdate, Close and commits that may outgrow the map, which first take the
 	// baton. It guards the fields up to the next blank line.
 	gate     sync.RWMutex
 	db       *bolt.DB
@@ -104,7 +104,8 @@ type Store struct {
 	closed   bool
 
 	// The baton guards these.
-	fresh       bool // the file holds the freelist, and nothing was written since
+	fresh       bool  // the file holds the freelist, and nothing was written since
+	mapped      int64 // bytes that bbolt has mapped at least; see outgrows
 	nextReplace time.Time
 	callersNow  int // of the last commit and those who came while it ran; or half as many as before
 	commitTook  time.Duration

@@ -47,6 +47,14 @@ func (t *txn) close() { t.closed = true }
 // wrote reports whether the closure wrote anything.
 func (t *txn) wrote() bool { return len(t.overlays) > 0 }
 
+// keys is how many keys the closure wrote, with two for each range that it deleted.
+func (t *txn) keys() (n int) {
+	for j := range t.overlays {
+		n += len(t.overlays[j].entries) + 2*len(t.overlays[j].cleared)
+	}
+	return n
+}
+
 // overlay returns the overlay of bucket i, or nil if nothing was written to it.
 func (t *txn) overlay(i int) *overlay {
 	for j := range t.overlays {

@@ -27,6 +27,7 @@ type group struct {
 	callers int       // whose functions were run
 	writers int       // of them, those whose writes are in tx
 	bytes   int       // written
+	keys    int       // likewise
 	broken  bool      // tx is in an unknown state and must not be committed
 	lent    []*waiter // of the callers, those who wait for the outcome at their turn
 	arena   []byte    // where the next caller's copies of keys and values go
@@ -284,6 +285,7 @@ func (s *Store) run(g *group, t *txn, fn func(kv.Tx) error) error {
 	}
 	g.writers++
 	g.bytes += t.size
+	g.keys += t.keys()
 	s.callers.Add(1)
 	return nil
 }
