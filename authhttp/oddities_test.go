@@ -8,6 +8,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/latchbolt-go/latchbolt/authhttp"
 	"github.com/latchbolt-go/latchbolt/authtest"
 )
 
@@ -60,4 +61,24 @@ func TestOddDeviceNames(t *testing.T) {
 			t.Errorf("%.30q: a page of %d bytes, valid %v", name, len(text), utf8.ValidString(text))
 		}
 	}
+}
+
+// On a program for development, which another machine looks at without TLS, browsers prove where a form comes from by Origin alone, and a
+// page whose policy is no-referrer makes that "null": then nobody could send the form.
+func TestSetUpWithoutTLS(t *testing.T) {
+	s := newSite(t, &authhttp.Auth{Insecure: true}, nil)
+	code, err := s.auth.SetupCode(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := s.browser()
+	b.base = "http://" + host
+	page := b.get("/accounts/setup/?code=" + code)
+	want(t, "the page", page, http.StatusOK)
+	origin := b.base
+	if page.Header.Get("Referrer-Policy") == "no-referrer" { // Fetch, "serializing a request origin"
+		origin = "null"
+	}
+	b.header.Set("Origin", origin)
+	want(t, "the form", b.post("/accounts/setup/", "code", code, "username", "ada", "password1", authtest.Password, "password2", authtest.Password), http.StatusSeeOther)
 }
