@@ -4,10 +4,13 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
+	"github.com/latchbolt-go/latchbolt"
 	"github.com/latchbolt-go/latchbolt/authhttp"
 	"github.com/latchbolt-go/latchbolt/authtest"
 )
@@ -81,4 +84,56 @@ func TestSetUpWithoutTLS(t *testing.T) {
 	}
 	b.header.Set("Origin", origin)
 	want(t, "the form", b.post("/accounts/setup/", "code", code, "username", "ada", "password1", authtest.Password, "password2", authtest.Password), http.StatusSeeOther)
+}
+
+// What was asked for the session of the cookie is not done to the session, or the lack of one, that a header proves.
+func TestExpiryIsNotTheHeaders(t *testing.T) {
+	s := newSite(t, nil, nil)
+	u := authtest.User(t, s.eng, "ada")
+	for _, d := range []time.Duration{0, time.Hour} {
+		sess := authtest.Login(t, s.eng, u)
+		h := s.auth.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if err := authhttp.Session(r).SetExpiry(d); err != nil {
+				t.Error(err)
+			}
+			s.auth.BasicAuth(s.auth.Bearer(s.auth.RequireLogin(says("in")))).ServeHTTP(w, r)
+		}))
+		for _, header := range []string{"Bearer " + sess.Token.Reveal(), "Basic " + base64.StdEncoding.EncodeToString([]byte("ada:"+authtest.Password))} {
+			r := httptest.NewRequest("GET", base+"/", nil)
+			r.Header.Set("Authorization", header)
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			if w.Code != http.StatusOK || w.Body.String() != "in" {
+				t.Errorf("%.6s, %v: %d %q", header, d, w.Code, w.Body)
+			}
+		}
+		if after, err := s.eng.Session(t.Context(), sess.Token); err != nil || !after.Expires.Equal(sess.Expires) {
+			t.Errorf("%v: the session of the header: %v, %v", d, after.Expires, err)
+		}
+	}
+}
+
+// That the proxy proves one user in a request does not make the session fresh with which a header proves another.
+func TestProxyDoesNotFreshenBearer(t *testing.T) {
+	clock := clockAt(time.Now())
+	s := newSite(t, &authhttp.Auth{RemoteUser: &authhttp.RemoteUser{Header: "X-Remote-User", From: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}},
+		&latchbolt.Config{Clock: clock.now, FreshFor: time.Minute, Backends: []latchbolt.Backend{latchbolt.PasswordBackend{}, latchbolt.RemoteUserBackend{}}})
+	authtest.User(t, s.eng, "ada")
+	sess := authtest.Login(t, s.eng, authtest.User(t, s.eng, "bea"))
+	clock.advance(2 * time.Minute)
+	h := s.auth.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if id, err := authhttp.User(r); err != nil || id.Username() != "ada" {
+			t.Errorf("the proxy's: %v, %v", id, err)
+		}
+		s.auth.Bearer(s.auth.RequireFresh(says("in"))).ServeHTTP(w, r)
+	}))
+	r := httptest.NewRequest("GET", base+"/", nil)
+	r.RemoteAddr = "192.0.2.1:4711"
+	r.Header.Set("X-Remote-User", "ada")
+	r.Header.Set("Authorization", "Bearer "+sess.Token.Reveal())
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	if w.Code != http.StatusUnauthorized || !strings.Contains(w.Header().Get("WWW-Authenticate"), "insufficient_user_authentication") {
+		t.Errorf("%d %q, %v", w.Code, w.Body, w.Header())
+	}
 }
