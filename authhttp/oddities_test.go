@@ -2,6 +2,7 @@ package authhttp_test
 
 import (
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -135,5 +136,54 @@ func TestProxyDoesNotFreshenBearer(t *testing.T) {
 	h.ServeHTTP(w, r)
 	if w.Code != http.StatusUnauthorized || !strings.Contains(w.Header().Get("WWW-Authenticate"), "insufficient_user_authentication") {
 		t.Errorf("%d %q, %v", w.Code, w.Body, w.Header())
+	}
+}
+
+// A session that lives in its token cannot keep values that a request with the token in a header sets: the new token would not get to
+// the client. That is said, and not silently forgotten.
+func TestSealedBearerKeepsNoValues(t *testing.T) {
+	store, err := latchbolt.SealedSessions([]byte("0123456789abcdef0123456789abcdef"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSite(t, nil, &latchbolt.Config{Sessions: store})
+	sess := authtest.Login(t, s.eng, authtest.User(t, s.eng, "ada"))
+	h := s.auth.Handler(s.auth.Bearer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := authhttp.Session(r).Set("cart", 1); !errors.Is(err, authhttp.ErrStateless) {
+			t.Errorf("setting: %v", err)
+		}
+		if err := authhttp.Session(r).Clear(); !errors.Is(err, authhttp.ErrStateless) {
+			t.Errorf("clearing: %v", err)
+		}
+	})))
+	r := httptest.NewRequest("GET", base+"/", nil)
+	r.Header.Set("Authorization", "Bearer "+sess.Token.Reveal())
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	if w.Code != http.StatusOK || w.Header().Get("Set-Cookie") != "" {
+		t.Errorf("%d %v", w.Code, w.Header())
+	}
+}
+
+// An end that was set for the session of one user is not that of another's, who logs in in the same request.
+func TestExpiryIsNotTheNextUsers(t *testing.T) {
+	s := newSite(t, nil, nil)
+	authtest.User(t, s.eng, "ada")
+	bea := authtest.Identity(t, s.eng, authtest.User(t, s.eng, "bea"))
+	s.page("/switch", func(w http.ResponseWriter, r *http.Request) {
+		if err := authhttp.Session(r).SetExpiry(0); err != nil { // the session of the user before is over
+			t.Error(err)
+		}
+		if _, err := authhttp.Login(r, bea, latchbolt.LoginOptions{}); err != nil {
+			t.Error(err)
+		}
+	})
+	b := s.browser()
+	b.login("ada")
+	old := b.token()
+	want(t, "changing users", b.get("/switch"), http.StatusOK)
+	want(t, "afterwards", b.get("/who"), http.StatusOK, "user=bea")
+	if _, err := s.eng.Session(t.Context(), old); !errors.Is(err, latchbolt.ErrNoSession) {
+		t.Errorf("the session before: %v", err)
 	}
 }
