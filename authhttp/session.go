@@ -2,6 +2,7 @@ package authhttp
 
 import (
 	"errors"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -416,7 +417,7 @@ func (s *request) setCookie() *http.Cookie {
 	c.Value = s.raw
 	if !s.session.BrowserLength {
 		left := s.session.Expires.Sub(s.a.Engine.Now())
-		c.MaxAge = max(int(left/time.Second), 1)
+		c.MaxAge = int(max(min(left/time.Second, math.MaxInt32), 1))
 		c.Expires = s.session.Expires
 	}
 	return c
