@@ -63,8 +63,9 @@ func (a Administrator) GroupGrants(ctx context.Context, id GroupID) (gs []Grant,
 	return gs, v, nil
 }
 
-// CountMembers returns how many users are in a group, but not more than limit.
+// CountMembers returns how many users are in a group, but not more than limit. A limit of less than 1 is 1.
 func (a Administrator) CountMembers(ctx context.Context, id GroupID, limit int) (n int, err error) {
+	limit = max(limit, 1)
 	err = a.read(ctx, &ruleGroup, 0, func(by *acting) error {
 		if _, err := by.group(&ruleGroup, id); err != nil {
 			return err
