@@ -187,3 +187,32 @@ func TestExpiryIsNotTheNextUsers(t *testing.T) {
 		t.Errorf("the session before: %v", err)
 	}
 }
+
+// Who guesses the present password in a session is recorded, and slowed down, where the guess comes from, not where the session began.
+func TestGuessesInASession(t *testing.T) {
+	s := newSite(t, nil, &latchbolt.Config{Throttle: latchbolt.ThrottleConfig{Free: 100, SourceFree: 2, First: time.Hour, Max: time.Hour}})
+	authtest.User(t, s.eng, "ada")
+	b := s.browser()
+	b.login("ada")
+	b.remote = "198.51.100.9:4711" // somebody took the cookie
+	const next = "a very different passphrase"
+	guess := func() *http.Response {
+		return b.post("/accounts/password/change/", "old", "a guess", "password1", next, "password2", next)
+	}
+	want(t, "a guess", guess(), http.StatusUnauthorized)
+	want(t, "a guess", guess(), http.StatusUnauthorized)
+	want(t, "one too many", guess(), http.StatusTooManyRequests)
+	n := 0
+	for e, err := range s.eng.Audit(t.Context(), latchbolt.AuditQuery{Action: latchbolt.ActionLoginFailed}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n++; e.Addr != netip.MustParseAddr("198.51.100.9") {
+			t.Errorf("a guess is said to come from %v", e.Addr)
+		}
+	}
+	if n == 0 {
+		t.Error("no guess was recorded")
+	}
+	s.browser().login("ada") // from where the session began
+}
