@@ -216,3 +216,28 @@ func TestGuessesInASession(t *testing.T) {
 	}
 	s.browser().login("ada") // from where the session began
 }
+
+// To confirm who one is makes a session fresh, and not longer than the program set it.
+func TestConfirmKeepsTheEnd(t *testing.T) {
+	clock := clockAt(time.Now().Truncate(time.Microsecond))
+	s := newSite(t, nil, &latchbolt.Config{Clock: clock.now})
+	authtest.User(t, s.eng, "ada")
+	s.page("/kiosk", func(w http.ResponseWriter, r *http.Request) {
+		if err := authhttp.Session(r).SetExpiry(10 * time.Minute); err != nil {
+			t.Error(err)
+		}
+	})
+	b := s.browser()
+	b.login("ada")
+	want(t, "the end", b.get("/kiosk"), http.StatusOK)
+	before, err := s.eng.Session(t.Context(), b.token())
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock.advance(4 * time.Minute)
+	want(t, "confirming", b.post("/accounts/confirm/", "password", authtest.Password), http.StatusSeeOther)
+	after, err := s.eng.Session(t.Context(), b.token())
+	if err != nil || after.ID == before.ID || !after.AuthTime.After(before.AuthTime) || !after.Expires.Equal(before.Expires) {
+		t.Errorf("before %v until %v, afterwards %v until %v, %v", before.AuthTime, before.Expires, after.AuthTime, after.Expires, err)
+	}
+}
