@@ -3,6 +3,7 @@ package authhttp_test
 import (
 	"encoding/base64"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -239,5 +240,27 @@ func TestConfirmKeepsTheEnd(t *testing.T) {
 	after, err := s.eng.Session(t.Context(), b.token())
 	if err != nil || after.ID == before.ID || !after.AuthTime.After(before.AuthTime) || !after.Expires.Equal(before.Expires) {
 		t.Errorf("before %v until %v, afterwards %v until %v, %v", before.AuthTime, before.Expires, after.AuthTime, after.Expires, err)
+	}
+}
+
+// The address of the client is that of the request as it came in, whatever a handler makes of the header. It is not read later either: what
+// is written beside the request, such as the use of a session, asks for it while a handler may change the header, and a map that one
+// writes and another reads ends the process.
+func TestAddressIsOfTheRequest(t *testing.T) {
+	s := newSite(t, &authhttp.Auth{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}, nil)
+	s.page("/gateway", func(w http.ResponseWriter, r *http.Request) {
+		r.Header.Set("X-Forwarded-For", "198.51.100.1")
+		io.WriteString(w, authhttp.ClientAddr(r).String())
+		if err := s.eng.Record(r.Context(), latchbolt.AuditEntry{Action: "gateway"}); err != nil {
+			t.Error(err)
+		}
+	})
+	b := s.browser()
+	b.header.Set("X-Forwarded-For", "203.0.113.5")
+	want(t, "behind a proxy", b.get("/gateway"), http.StatusOK, "203.0.113.5")
+	for e, err := range s.eng.Audit(t.Context(), latchbolt.AuditQuery{Action: "gateway"}) {
+		if err != nil || e.Addr != netip.MustParseAddr("203.0.113.5") {
+			t.Errorf("recorded as from %v, %v", e.Addr, err)
+		}
 	}
 }

@@ -35,6 +35,9 @@ type request struct {
 	in              *http.Request
 	w               writer
 
+	found sync.Once
+	from  netip.Addr // of the client; see addr
+
 	actor  atomic.Uint64 // the user, as far as it was asked for
 	acting atomic.Pointer[actingContext]
 
