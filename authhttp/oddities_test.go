@@ -264,3 +264,31 @@ func TestAddressIsOfTheRequest(t *testing.T) {
 		}
 	}
 }
+
+// Whose session ends while the form is under way is told that, and not that the password is wrong.
+func TestSessionEndsWhileConfirming(t *testing.T) {
+	for _, path := range []string{"/accounts/confirm/", "/accounts/password/change/"} {
+		var end func()
+		s := newSite(t, &authhttp.Auth{Texts: func(*http.Request) *authhttp.Texts {
+			if end != nil {
+				end()
+			}
+			return nil
+		}}, nil)
+		u := authtest.User(t, s.eng, "ada")
+		b := s.browser()
+		b.login("ada")
+		end = func() { // the page is made before the password is looked at
+			end = nil
+			if err := s.eng.EndSessions(t.Context(), u.ID); err != nil {
+				t.Error(err)
+			}
+		}
+		const next = "a very different passphrase"
+		res := b.post(path, "password", authtest.Password, "old", authtest.Password, "password1", next, "password2", next)
+		want(t, path, res, http.StatusUnauthorized, "Your session ended before this was done. Please sign in again.")
+		if b.cookies[cookie] != "" {
+			t.Errorf("%s: the cookie stays", path)
+		}
+	}
+}
