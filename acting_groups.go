@@ -1,18 +1,6 @@
 package latchbolt
 
-import (
-	"context"
-
-	"golang.org/x/crypto/cryptobyte"
-)
-
-// version is of a group's name.
-func (g *groupRecord) version() (Version, error) {
-	return versionOf(func(b *cryptobyte.Builder) {
-		b.AddUint64(uint64(g.ID))
-		addCounted(b, g.Name)
-	})
-}
+import "context"
 
 // Group returns a group, and the version for renaming or deleting it.
 func (a Administrator) Group(ctx context.Context, id GroupID) (g *Group, v Version, err error) {
@@ -22,7 +10,7 @@ func (a Administrator) Group(ctx context.Context, id GroupID) (g *Group, v Versi
 			return err
 		}
 		g = &r.Group
-		v, err = r.version()
+		v, err = by.tx.groupVersion(r)
 		return err
 	})
 	if err != nil {
@@ -66,7 +54,7 @@ func (a Administrator) GroupGrants(ctx context.Context, id GroupID) (gs []Grant,
 		if gs, err = by.tx.Grants(id); err != nil {
 			return err
 		}
-		v, err = grantsVersion(gs)
+		v, err = by.tx.grantsVersion(gs)
 		return err
 	})
 	if err != nil {
@@ -75,8 +63,9 @@ func (a Administrator) GroupGrants(ctx context.Context, id GroupID) (gs []Grant,
 	return gs, v, nil
 }
 
-// CountMembers returns how many users are in a group, but not more than limit.
+// CountMembers returns how many users are in a group, but not more than limit. A limit of less than 1 is 1.
 func (a Administrator) CountMembers(ctx context.Context, id GroupID, limit int) (n int, err error) {
+	limit = max(limit, 1)
 	err = a.read(ctx, &ruleGroup, 0, func(by *acting) error {
 		if _, err := by.group(&ruleGroup, id); err != nil {
 			return err
@@ -124,7 +113,7 @@ func (a Administrator) changeGroup(ctx context.Context, r *adminRule, id GroupID
 		if err != nil {
 			return err
 		}
-		v, err := g.version()
+		v, err := tx.groupVersion(g)
 		if err == nil {
 			err = If.check(v)
 		}

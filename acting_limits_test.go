@@ -51,3 +51,30 @@ func TestUnlockingStaff(t *testing.T) {
 	r.holding("auth.change_user", "auth.view_user", "blog.add_post")
 	must(t, "unlocking staff who can do no more", r.as(r.actor).Unlock(t.Context(), r.aide))
 }
+
+// A version tells nobody what it is of: who may not see the groups of a user could otherwise make the same user elsewhere, and
+// put it into groups until it has the version.
+func TestVersionsDoNotTell(t *testing.T) {
+	r, mine := newStaffRoom(t), newStaffRoom(t)
+	ctx := t.Context()
+	must(t, "entering", r.eng.AddToGroup(ctx, r.other, r.power))
+	r.holding("auth.view_user", "auth.delete_user")
+	u, v, err := r.as(r.actor).User(ctx, r.other)
+	must(t, "looking", err)
+	goes, err := r.as(r.actor).WhatGoesWith(ctx, r.other)
+	must(t, "asking", err)
+	if u.Groups != nil || goes.Groups != nil || goes.Version != v {
+		t.Fatalf("got %+v, %+v", u, goes)
+	}
+	for _, g := range []latchbolt.GroupID{mine.plain, mine.power, mine.one} {
+		must(t, "setting", mine.eng.SetGroups(ctx, mine.other, g))
+		_, guess, err := mine.as(mine.boss).User(ctx, mine.other)
+		must(t, "looking", err)
+		if guess == v {
+			t.Errorf("the version says that the user is in group %d", g)
+		}
+	}
+	if _, again, err := r.as(r.actor).User(ctx, r.other); err != nil || again != v {
+		t.Errorf("looked at again it is %q, %v; it was %q", again, err, v)
+	}
+}

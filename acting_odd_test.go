@@ -1,6 +1,7 @@
 package latchbolt_test
 
 import (
+	"errors"
 	"math"
 	"testing"
 
@@ -16,7 +17,16 @@ func TestOddLimits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	authtest.User(t, eng, "ada")
+	ada := authtest.User(t, eng, "ada")
+	authtest.Login(t, eng, ada)
+	authtest.Login(t, eng, ada)
+	g, err := eng.CreateGroup(ctx, "board")
+	if err == nil {
+		err = errors.Join(eng.AddToGroup(ctx, ada.ID, g), eng.AddToGroup(ctx, id.ID(), g))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	admin := eng.As(id)
 	for _, n := range []int{0, -1, math.MinInt} {
 		page, _, more, err := admin.AuditPage(ctx, latchbolt.AuditQuery{}, n)
@@ -27,5 +37,15 @@ func TestOddLimits(t *testing.T) {
 		if err != nil || len(o.Days) != 1 {
 			t.Errorf("Overview of %d days: %v", n, err)
 		}
+		sessions, err := admin.AllSessions(ctx, nil, n)
+		if err != nil || len(sessions.Sessions) != 1 || sessions.Next == nil {
+			t.Errorf("AllSessions with a limit of %d: %d sessions, next %v, %v", n, len(sessions.Sessions), sessions.Next, err)
+		}
+		if members, err := admin.CountMembers(ctx, g, n); err != nil || members != 1 {
+			t.Errorf("CountMembers with a limit of %d: %d, %v", n, members, err)
+		}
+	}
+	if o, err := admin.Overview(ctx, math.MaxInt); err != nil || len(o.Days) != 3660 {
+		t.Errorf("Overview of all days: %v", err)
 	}
 }

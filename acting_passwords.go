@@ -59,8 +59,8 @@ func (a Administrator) resetToken(ctx context.Context, r *adminRule, id UserID) 
 		if err != nil {
 			return err
 		}
-		if !u.Password.Usable {
-			return fmt.Errorf("%w: the user has no usable password", ErrConflict)
+		if err := u.resettable(); err != nil {
+			return err
 		}
 		if r == &ruleSendReset && u.Email == "" {
 			return fmt.Errorf("%w: the user has no e-mail address", ErrConflict)

@@ -40,9 +40,10 @@ type UserSession struct {
 
 // AllSessions returns living sessions of users, those that can live longest first: at most limit of them, from after
 // on; nil begins at the beginning. It looks at a bounded number of sessions, so a page may have
-// fewer, or none, and yet a Next. Sessions of superusers are shown to superusers only. The error is [ErrUnsupported] if
-// sessions do not live in the file.
+// fewer, or none, and yet a Next. Sessions of superusers are shown to superusers only. A limit of less than 1 is 1. The error is
+// [ErrUnsupported] if sessions do not live in the file.
 func (a Administrator) AllSessions(ctx context.Context, after *SessionID, limit int) (page SessionPage, err error) {
+	limit = max(limit, 1)
 	err = a.read(ctx, &ruleAllSessions, 0, func(by *acting) error {
 		page = SessionPage{}
 		if err := by.allow(&ruleAllSessions, nil); err != nil {
@@ -228,10 +229,13 @@ type Day struct {
 	Logins, Failures int
 }
 
+// maxOverviewDays is ten years.
+const maxOverviewDays = 3660
+
 // Overview returns figures of the file and counts the logins of some days. It reads through the audit trail and
-// may take some tenths of a second with many users; keep what it gave for a while. Less than 1 day is 1.
+// may take some tenths of a second with many users; keep what it gave for a while. Less than 1 day is 1, and more than 3660 are 3660.
 func (a Administrator) Overview(ctx context.Context, days int) (*Overview, error) {
-	days = max(days, 1)
+	days = min(max(days, 1), maxOverviewDays)
 	o := new(Overview)
 	a.e.settleLater()
 	err := a.read(ctx, &ruleOverview, 0, func(by *acting) (err error) {

@@ -28,7 +28,7 @@ func (a Administrator) User(ctx context.Context, id UserID) (u *User, v Version,
 		if err != nil {
 			return err
 		}
-		if v, err = r.version(); err != nil {
+		if v, err = by.tx.userVersion(r); err != nil {
 			return err
 		}
 		u, err = by.shown(r)
@@ -71,7 +71,7 @@ func (a Administrator) UserGrants(ctx context.Context, id UserID) (gs []Grant, v
 		if err != nil {
 			return err
 		}
-		if v, err = grantsVersion(own); err != nil {
+		if v, err = by.tx.grantsVersion(own); err != nil {
 			return err
 		}
 		gs, err = by.tx.allGrants(u)
@@ -270,7 +270,7 @@ func (a Administrator) UpdateUser(ctx context.Context, id UserID, c UserChange) 
 		if err != nil {
 			return err
 		}
-		v, err := old.version()
+		v, err := tx.userVersion(old)
 		if err == nil {
 			err = c.If.check(v)
 		}
@@ -409,7 +409,7 @@ func (a *acting) setPermissions(tx *Tx, r *adminRule, target *userRecord, s Subj
 	if err != nil {
 		return err
 	}
-	v, err := grantsVersion(now)
+	v, err := tx.grantsVersion(now)
 	if err == nil {
 		err = If.check(v)
 	}
@@ -489,7 +489,7 @@ func (a Administrator) WhatGoesWith(ctx context.Context, id UserID) (*Goes, erro
 		}
 		goes = &Goes{User: u.User}
 		goes.User.Groups = nil
-		if goes.Version, err = u.version(); err != nil {
+		if goes.Version, err = by.tx.userVersion(u); err != nil {
 			return err
 		}
 		if err := by.whatIsNamed(goes, u); err != nil {
@@ -539,7 +539,7 @@ func (a Administrator) DeleteUser(ctx context.Context, id UserID, If Version) er
 		if err != nil {
 			return err
 		}
-		v, err := u.version()
+		v, err := tx.userVersion(u)
 		if err == nil {
 			err = If.check(v)
 		}

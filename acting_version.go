@@ -1,6 +1,7 @@
 package latchbolt
 
 import (
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
@@ -21,25 +22,28 @@ func (v Version) check(now Version) error {
 	return nil
 }
 
-// versionOf makes a version of what write adds.
-func versionOf(write func(*cryptobyte.Builder)) (Version, error) {
+// versionOf makes a version of what write adds. It has a key that is in the file, as otherwise who sees a version could try
+// out what else of the state, that is not shown to everybody, gives it.
+func (tx *ReadTx) versionOf(write func(*cryptobyte.Builder)) (Version, error) {
 	var b cryptobyte.Builder
+	addCounted(&b, "version")
 	write(&b)
 	data, err := b.Bytes()
 	if err != nil {
 		return "", err
 	}
-	sum := sha256.Sum256(data)
-	return Version(base64.RawURLEncoding.EncodeToString(sum[:12])), nil
+	mac := hmac.New(sha256.New, tx.e.meta.secret[:])
+	mac.Write(data)
+	return Version(base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:12])), nil
 }
 
 func addCounted(b *cryptobyte.Builder, s string) {
 	b.AddUint32LengthPrefixed(func(c *cryptobyte.Builder) { c.AddBytes([]byte(s)) })
 }
 
-// version is of what an administrator can change of a user; the password is not part of it.
-func (u *userRecord) version() (Version, error) {
-	return versionOf(func(b *cryptobyte.Builder) {
+// userVersion is of what an administrator can change of a user; the password is not part of it.
+func (tx *ReadTx) userVersion(u *userRecord) (Version, error) {
+	return tx.versionOf(func(b *cryptobyte.Builder) {
 		b.AddUint64(uint64(u.ID))
 		for _, s := range []string{u.Username, u.Email, u.FirstName, u.LastName} {
 			addCounted(b, s)
@@ -51,9 +55,17 @@ func (u *userRecord) version() (Version, error) {
 	})
 }
 
+// groupVersion is of a group's name.
+func (tx *ReadTx) groupVersion(g *groupRecord) (Version, error) {
+	return tx.versionOf(func(b *cryptobyte.Builder) {
+		b.AddUint64(uint64(g.ID))
+		addCounted(b, g.Name)
+	})
+}
+
 // grantsVersion is of what was granted.
-func grantsVersion(grants []Grant) (Version, error) {
-	return versionOf(func(b *cryptobyte.Builder) {
+func (tx *ReadTx) grantsVersion(grants []Grant) (Version, error) {
+	return tx.versionOf(func(b *cryptobyte.Builder) {
 		for _, g := range grants {
 			b.AddUint32(uint32(g.Permission.ID))
 			addCounted(b, string(g.Object))

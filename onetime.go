@@ -213,14 +213,21 @@ func (e *Engine) redeem(ctx context.Context, purpose string, t Token, fn func(*T
 // inactive or has no usable password: one who logs in by other means must not
 // get a password this way. Tell nobody outside which of these it was.
 func (e *Engine) ResetToken(ctx context.Context, id UserID) (Token, error) {
-	u, err := e.User(ctx, id)
-	if err != nil {
-		return Token{}, err
-	}
+	return e.issueToken(ctx, OneTimeRequest{User: id, Purpose: PurposeReset}, func(tx *Tx) error {
+		u, err := tx.user(id)
+		if err != nil {
+			return err
+		}
+		return u.resettable()
+	})
+}
+
+// resettable fails if a user must not get a password by a link.
+func (u *userRecord) resettable() error {
 	if !u.Password.Usable {
-		return Token{}, fmt.Errorf("%w: the user has no usable password", ErrConflict)
+		return fmt.Errorf("%w: the user has no usable password", ErrConflict)
 	}
-	return e.IssueToken(ctx, OneTimeRequest{User: id, Purpose: PurposeReset})
+	return nil
 }
 
 // ResetPassword sets a new password with a token of [Engine.ResetToken], and

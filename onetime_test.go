@@ -10,6 +10,7 @@ import (
 
 	"github.com/latchbolt-go/latchbolt"
 	"github.com/latchbolt-go/latchbolt/internal/kv"
+	"github.com/latchbolt-go/latchbolt/internal/kv/memkv"
 )
 
 func issue(t testing.TB, eng *latchbolt.Engine, r latchbolt.OneTimeRequest) latchbolt.Token {
@@ -358,5 +359,35 @@ func TestTokensAreVoidOnAFullDisk(t *testing.T) {
 		store.failing(nil)
 		_, err = eng.ResetPassword(t.Context(), tok, "the guesser's own passphrase")
 		want(t, what+": resetting afterwards", err, latchbolt.ErrToken)
+	}
+}
+
+// A beforeUpdate does something once before an update begins.
+type beforeUpdate struct {
+	*memkv.Store
+	do func()
+}
+
+func (s *beforeUpdate) Update(ctx context.Context, fn func(kv.Tx) error) (kv.Rev, error) {
+	if do := s.do; do != nil {
+		s.do = nil
+		do()
+	}
+	return s.Store.Update(ctx, fn)
+}
+
+// Whose password was made unusable while a link for it was being made gets none, as whose was unusable before.
+func TestPasswordIsTakenWhileATokenIsMade(t *testing.T) {
+	store := &beforeUpdate{Store: &memkv.Store{Buckets: latchbolt.Buckets}}
+	eng := openOn(t, store, nil)
+	ctx := t.Context()
+	u := addUser(t, eng, "ada")
+	store.do = func() { must(t, "taking the password", eng.SetPasswordHash(ctx, u.ID, latchbolt.PasswordHash{})) }
+	tok, err := eng.ResetToken(ctx, u.ID)
+	want(t, "a token", err, latchbolt.ErrConflict)
+	_, err = eng.ResetPassword(ctx, tok, goodPassword)
+	want(t, "a new password", err, latchbolt.ErrToken)
+	if got, err := eng.User(ctx, u.ID); err != nil || got.Password.Usable {
+		t.Errorf("the user has %+v, %v", got, err)
 	}
 }

@@ -104,7 +104,8 @@ func (tx *Tx) setPasswordAudited(id UserID, h PasswordHash) error {
 }
 
 // ChangePassword lets a user replace the own password. The old one is checked
-// as at a login, failures count, and the new one has to pass the validators. All
+// as at a login, failures count, and the new one has to pass the validators. A failure counts for
+// the address of [WithActor], or that of the session's login if there is none. All
 // other sessions end; this one goes on under a new token, which the
 // client has to be sent. The error is [ErrCredentials] if the old password is wrong.
 func (e *Engine) ChangePassword(ctx context.Context, t Token, old, new string) (p Session, err error) {
@@ -119,7 +120,11 @@ func (e *Engine) ChangePassword(ctx context.Context, t Token, old, new string) (
 	if err != nil {
 		return Session{}, err
 	}
-	proved, err := e.Authenticate(ctx, Password{Username: id.Username(), Password: old, Client: here.Client})
+	client := here.Client
+	if by, ok := ctx.Value(actorKey{}).(actor); ok && by.addr.IsValid() {
+		client.Addr = by.addr // where the session began counts only if nothing better is known
+	}
+	proved, err := e.Authenticate(ctx, Password{Username: id.Username(), Password: old, Client: client})
 	if err != nil {
 		return Session{}, err
 	}

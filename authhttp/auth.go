@@ -314,6 +314,9 @@ func (a *Auth) around(next http.Handler) http.Handler {
 		a.secure(w.Header())
 		s := &request{Context: r.Context(), a: a, in: r}
 		s.w = writer{ResponseWriter: w, s: s}
+		if len(a.TrustedProxies) > 0 {
+			s.addr() // now: writes beside the request ask for it while a handler may change the header
+		}
 		if err := a.crossOrigin(r); err != nil {
 			a.setup.log.Warn("authhttp: refused a request from another site", "method", r.Method, "addr", s.addr().String(), "err", err)
 			a.fail(s.w.outer(), r.WithContext(s), http.StatusForbidden, 0, "This request did not come from a page of this site.")

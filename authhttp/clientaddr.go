@@ -34,7 +34,11 @@ func contains(ps []netip.Prefix, a netip.Addr) bool {
 	return false
 }
 
-func (s *request) addr() netip.Addr { return s.a.clientAddr(s.in) }
+// addr returns the client's address, which is found once.
+func (s *request) addr() netip.Addr {
+	s.found.Do(func() { s.from = s.a.clientAddr(s.in) })
+	return s.from
+}
 
 // clientAddr goes back from the connection through the proxies that are trusted, and stops at
 // the first address that is none of them. What stands further to the left anybody could have written.

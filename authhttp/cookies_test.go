@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"reflect"
@@ -322,5 +323,21 @@ func TestCookieIsReadAsNetHTTPDoes(t *testing.T) {
 	}
 	if _, ok := authhttp.CookieNamed(&http.Request{Header: http.Header{"Cookie": {strings.Repeat(";", 4000) + cookie + "=tok"}}}, cookie); ok {
 		t.Error("more cookies than net/http takes")
+	}
+}
+
+// The age of a cookie that shall last for ever is one that every client can hold, and a machine of 32 bits.
+func TestCookieForEver(t *testing.T) {
+	s := newSite(t, nil, nil)
+	id := authtest.Identity(t, s.eng, authtest.User(t, s.eng, "ada"))
+	s.page("/enter", func(w http.ResponseWriter, r *http.Request) {
+		if _, err := authhttp.Login(r, id, latchbolt.LoginOptions{Lifetime: math.MaxInt64}); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, c := range s.browser().get("/enter").Cookies() {
+		if c.Name == cookie && (c.MaxAge < 1<<30 || c.MaxAge > math.MaxInt32) {
+			t.Errorf("Max-Age is %d", c.MaxAge)
+		}
 	}
 }

@@ -34,7 +34,7 @@ func (m ResetMail) LogValue() slog.Value { return slog.StringValue("reset mail [
 func (m ResetMail) MarshalText() ([]byte, error) { return []byte("reset mail [redacted]"), nil }
 
 // Limits on mails. One request for a reset costs at most one look-up and, for each user with the
-// address, one token and one mail.
+// address, one token, another look-up and one mail.
 const (
 	mailsAtOnce   = 4
 	mailsWaiting  = 64
@@ -143,16 +143,30 @@ func (m *mailer) answer(ctx context.Context, email string) {
 			log.Warn("authhttp: too many reset mails for one user", "user", uint64(u.ID))
 			continue
 		}
-		t, err := m.a.Engine.ResetToken(ctx, u.ID)
+		to, t, err := m.token(ctx, u)
 		if errors.Is(err, latchbolt.ErrConflict) || errors.Is(err, latchbolt.ErrNotFound) {
-			continue // inactive, without password, or gone: no mail
+			continue // inactive, without password, or gone, or of another address by now: no mail
 		}
 		if err != nil {
 			log.Error("authhttp: making a reset token failed", "user", uint64(u.ID), "err", err)
 			continue
 		}
-		m.send(ctx, u, t)
+		m.send(ctx, to, t)
 	}
+}
+
+// token makes a token for a user who was found by the address, maybe some mails ago, and returns the user as of now. A token is good
+// for the address that is stored when it is made, so that is looked at afterwards: a change after that voids the token.
+func (m *mailer) token(ctx context.Context, found *latchbolt.User) (*latchbolt.User, latchbolt.Token, error) {
+	t, err := m.a.Engine.ResetToken(ctx, found.ID)
+	if err != nil {
+		return nil, latchbolt.Token{}, err
+	}
+	u, err := m.a.Engine.User(ctx, found.ID)
+	if err == nil && u.Email != found.Email {
+		err = fmt.Errorf("%w: the user has another address by now", latchbolt.ErrConflict)
+	}
+	return u, t, err
 }
 
 func (m *mailer) send(ctx context.Context, u *latchbolt.User, t latchbolt.Token) {

@@ -79,3 +79,33 @@ func TestMailErrorHoldsNoLink(t *testing.T) {
 		t.Errorf("token %q, log:\n%s", token, text)
 	}
 }
+
+// Several users can have one address. One who has another address by the time the mail to him is made gets none under the old one: who
+// reads that may be why he changed it.
+func TestMailToAnAddressThatChanged(t *testing.T) {
+	var o outbox
+	s := mailSite(t, &o, nil)
+	addMailUser(t, s, "ada", "both@example.org", nil)
+	addMailUser(t, s, "bea", "both@example.org", nil)
+	var once sync.Once
+	o.do = func(ctx context.Context) error { // while the first is sent, the second is looked up already
+		var err error
+		once.Do(func() {
+			var second *latchbolt.User
+			if second, err = s.eng.UserByName(ctx, map[string]string{"ada": "bea", "bea": "ada"}[o.mails[0].User.Username]); err == nil {
+				err = s.eng.UpdateUser(ctx, second.ID, func(u *latchbolt.User) error { u.Email = "new@example.org"; return nil })
+			}
+		})
+		return err
+	}
+	want(t, "request", s.browser().post("/accounts/password/reset/", "email", "both@example.org"), http.StatusSeeOther)
+	s.auth.Wait()
+	if text := s.log.String(); strings.Contains(text, "was not sent") {
+		t.Fatal(text)
+	}
+	for i, m := range o.take() {
+		if i > 0 {
+			t.Errorf("a link for %s, whose address is another now, went to %s", m.User.Username, m.To)
+		}
+	}
+}

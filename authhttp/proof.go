@@ -96,7 +96,7 @@ func hasScheme(value, scheme string) bool {
 func (s *request) begin(from source, id latchbolt.Identity, t latchbolt.Token, text string) {
 	s.source, s.id, s.loaded, s.err = from, id, true, nil
 	s.read, s.token, s.raw, s.cookie = true, t, text, cookieKeep
-	s.values, s.changes = nil, nil
+	s.values, s.changes, s.expiry, s.proxied = nil, nil, nil, false // they were of the cookie, or the proxy
 	s.actor.Store(uint64(id.ID()))
 }
 

@@ -19,7 +19,8 @@ var (
 	// ErrHeaderSent means that it is too late: the header of the answer has left.
 	ErrHeaderSent = errors.New("authhttp: the header was sent already")
 	// ErrStateless means that the request has no session and cannot begin one, because it
-	// proved its user by Basic or by a token in a header.
+	// proved its user by Basic or by a token in a header; or that what was asked for takes a new token, which would not
+	// get to a client that sends its token in a header.
 	ErrStateless = errors.New("authhttp: this request cannot have a session")
 )
 
@@ -33,6 +34,9 @@ type request struct {
 	a               *Auth
 	in              *http.Request
 	w               writer
+
+	found sync.Once
+	from  netip.Addr // of the client; see addr
 
 	actor  atomic.Uint64 // the user, as far as it was asked for
 	acting atomic.Pointer[actingContext]

@@ -2,6 +2,7 @@ package authhttp
 
 import (
 	"errors"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -81,7 +82,7 @@ func (s *request) load() error {
 // change makes a change now, to what this request sees, and again when it is saved.
 func (rs RequestSession) change(fn func(*latchbolt.Values) error) error {
 	return rs.locked(func(s *request, v *latchbolt.Values) error {
-		if s.source == fromBasic {
+		if s.source == fromBasic || s.source == fromBearer && s.sealed() { // where they live in the token, the new one would not get to the client
 			return ErrStateless
 		}
 		if s.w.committed {
@@ -281,7 +282,10 @@ func (s *request) login(id latchbolt.Identity, o latchbolt.LoginOptions) (latchb
 		return p, err
 	}
 	if !same {
-		s.changes = nil // they were the other user's
+		s.changes, s.expiry = nil, nil // they were the other user's
+	}
+	if s.expiry != nil && *s.expiry <= 0 {
+		s.expiry = nil // the session that it was to end has ended
 	}
 	s.values = nil // read again, as they were carried over
 	s.id, s.loaded, s.err = id, true, nil
@@ -413,7 +417,7 @@ func (s *request) setCookie() *http.Cookie {
 	c.Value = s.raw
 	if !s.session.BrowserLength {
 		left := s.session.Expires.Sub(s.a.Engine.Now())
-		c.MaxAge = max(int(left/time.Second), 1)
+		c.MaxAge = int(max(min(left/time.Second, math.MaxInt32), 1))
 		c.Expires = s.session.Expires
 	}
 	return c

@@ -184,6 +184,10 @@ func (a *Auth) loginPost(w http.ResponseWriter, r *http.Request) {
 
 // again shows a form again after a password was refused, or answers with what stood in the way.
 func (a *Auth) again(w http.ResponseWriter, r *http.Request, name string, p *page, field, words string, err error) {
+	if errors.Is(err, latchbolt.ErrNoSession) {
+		a.fail(w, r, http.StatusUnauthorized, 0, "Your session ended before this was done. Please sign in again.")
+		return
+	}
 	status, wait := Status(err)
 	switch status {
 	case http.StatusUnauthorized:

@@ -94,7 +94,7 @@ func (a *Auth) confirmGet(w http.ResponseWriter, r *http.Request) {
 	a.show(w, r, http.StatusOK, "confirm.html", p)
 }
 
-// confirmPost is a login of the user who is signed in: the session goes on, fresh, under another token.
+// confirmPost is a login of the user who is signed in: the session goes on, fresh, under another token, until it would have ended.
 func (a *Auth) confirmPost(w http.ResponseWriter, r *http.Request) {
 	f, ok := a.form(w, r)
 	if !ok {
@@ -133,7 +133,11 @@ func (a *Auth) confirm(r *http.Request, password string) error {
 	if err != nil {
 		return err
 	}
-	_, err = Login(r, proved, latchbolt.LoginOptions{Name: here.Name, Remember: here.Remember, BrowserLength: here.BrowserLength})
+	left := here.Expires.Sub(a.Engine.Now()) // the program may have set its end
+	if left <= 0 {
+		return latchbolt.ErrNoSession
+	}
+	_, err = Login(r, proved, latchbolt.LoginOptions{Name: here.Name, Remember: here.Remember, BrowserLength: here.BrowserLength, Lifetime: left})
 	return err
 }
 

@@ -8,7 +8,9 @@ import (
 
 // setupOpen reports whether there is something to set up, and answers if not: as if there were no such page.
 func (a *Auth) setupOpen(w http.ResponseWriter, r *http.Request) bool {
-	noReferrer(w) // the code is in the address
+	if !a.Insecure { // see resetSetPage; the address, with the code in it, goes to this site only in any case
+		noReferrer(w)
+	}
 	if a.setup.code.asked() {
 		empty, err := a.noUser(r.Context())
 		if err != nil {

@@ -38,3 +38,22 @@ func TestOpenAgain(t *testing.T) {
 		}
 	})
 }
+
+// A permission that the program defined already, with its model and its own words, is that one.
+func TestUserDefinesNothingTwice(t *testing.T) {
+	eng := authtest.New(t, nil)
+	want := latchbolt.Permission{App: "blog", Model: "post", Codename: "add_post", Name: "Can add post"}
+	if err := eng.Define(t.Context(), want); err != nil {
+		t.Fatal(err)
+	}
+	authtest.User(t, eng, "ada", "blog.add_post")
+	n := 0
+	for p, err := range eng.Permissions(t.Context()) {
+		if n++; err != nil || p.Model != want.Model || p.Name != want.Name {
+			t.Errorf("got %+v, %v", p, err)
+		}
+	}
+	if n != 1 {
+		t.Errorf("%d permissions", n)
+	}
+}

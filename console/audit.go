@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -277,11 +278,15 @@ func number(id latchbolt.UserID) string {
 }
 
 // plainCell keeps a program for tables from taking a text for a formula: what could begin one gets an apostrophe in
-// front, as OWASP recommends. White space goes by, because such programs skip it.
+// front, as OWASP recommends. White space goes by, because such programs skip it. A cell also begins within a text where such a program
+// goes by semicolons or tabs, as in many countries, or takes a line break within quotation marks for the end of a line.
 func plainCell(s string) string {
 	t := strings.TrimLeft(s, " \u00a0\t\r\n\x00\ufeff")
-	if t != "" && strings.ContainsRune("=+-@＝＋－＠", []rune(t)[0]) || s != t && strings.ContainsAny(s[:1], "\t\r\n") {
+	begins := t != "" && strings.ContainsRune("=+-@＝＋－＠", []rune(t)[0]) || s != t && strings.ContainsAny(s[:1], "\t\r\n")
+	if s = formulaWithin.ReplaceAllString(s, "$1'$2"); begins {
 		return "'" + s
 	}
 	return s
 }
+
+var formulaWithin = regexp.MustCompile("([;\t\r\n][ \u00a0\t\r\n\x00\ufeff;\"]*)([-=+@＝＋－＠])")
