@@ -5,6 +5,7 @@
 //	go run ./internal/campaign -size small           the size of every day, to try the campaign itself
 //	go run ./internal/campaign -only crash,fuzz      some steps, or those whose names begin so; nothing is written
 //	go run ./internal/campaign -only crash -seed 42  what a failure says: the same once more
+//	go run ./internal/campaign -again docs/reports/2026-11-27-long.tsv   what failed in that one, or was not run; its report takes the results in
 //	go run ./internal/campaign -list                 the steps, and what each runs
 //
 // Each step is one command, in most cases "go test -v" with the variables that set its size. Its tests say what they counted in lines that package
@@ -18,6 +19,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -35,6 +37,7 @@ type options struct {
 	only     string
 	seed     uint64
 	out      string
+	again    string
 	list     bool
 	fuzztime time.Duration
 }
@@ -45,6 +48,7 @@ func main() {
 	flag.StringVar(&o.only, "only", "", "run only the steps of these `names`, with commas between; a name stands for all that begin with it")
 	flag.Uint64Var(&o.seed, "seed", 0, "the `number` that decides about everything random; 0 draws one")
 	flag.StringVar(&o.out, "out", "", "write the report to this `folder`; empty: docs/reports for a complete run, and none for a part")
+	flag.StringVar(&o.again, "again", "", "take the report with this `table` up again, in its size and with its seed: run what failed or was not run")
 	flag.BoolVar(&o.list, "list", false, "list the steps and run none")
 	flag.DurationVar(&o.fuzztime, "fuzztime", 0, "how long each target is fuzzed; 0: what the variable FUZZTIME says, or 15s for ci and 10m for long")
 	flag.Parse()
@@ -62,6 +66,15 @@ func main() {
 
 // campaign reports whether all steps passed.
 func campaign(ctx context.Context, o *options) (bool, error) {
+	var before *earlier
+	if o.again != "" {
+		var err error
+		if before, err = readEarlier(o.again); err != nil {
+			return false, err
+		}
+		o.size, o.seed, o.only = before.size, before.seed, strings.Join(before.again, ",")
+		o.out = cmp.Or(o.out, filepath.Dir(o.again))
+	}
 	if !slices.Contains([]string{"small", "ci", "long"}, o.size) || flag.NArg() > 0 {
 		return false, fmt.Errorf("there is no size %q; see -h", o.size)
 	}
@@ -87,6 +100,9 @@ func campaign(ctx context.Context, o *options) (bool, error) {
 		return false, err
 	}
 	steps, err := pick(all, o.only)
+	if before != nil {
+		steps, err = before.steps(all)
+	}
 	if err != nil {
 		return false, err
 	}
@@ -108,6 +124,11 @@ func campaign(ctx context.Context, o *options) (bool, error) {
 		left = left[len(now):]
 	}
 	r.took = time.Since(r.began)
+	if before != nil {
+		if err := before.into(ctx, r, root, all); err != nil {
+			return false, err
+		}
+	}
 	out := o.out
 	if out == "" && o.only == "" {
 		out = filepath.Join(root, "docs", "reports")

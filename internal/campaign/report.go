@@ -25,11 +25,7 @@ type report struct {
 func newReport(ctx context.Context, root string, o *options) *report {
 	r := &report{options: o, began: time.Now().UTC()}
 	add := func(name, value string) { r.system = append(r.system, [2]string{name, orUnknown(value)}) }
-	commit := output(ctx, root, "git", "rev-parse", "--short=12", "HEAD")
-	if output(ctx, root, "git", "status", "--porcelain", "--untracked-files=no") != "" {
-		commit += ", with changes that are not committed"
-	}
-	add("commit", commit)
+	add("commit", commit(ctx, root))
 	add("seed", fmt.Sprint(o.seed))
 	add("Go", output(ctx, root, "go", "env", "GOVERSION")+" "+runtime.GOOS+"/"+runtime.GOARCH)
 	add("bbolt", output(ctx, root, "go", "list", "-m", "-f", "{{.Version}}", "go.etcd.io/bbolt"))
@@ -55,6 +51,15 @@ func output(ctx context.Context, dir, name string, args ...string) string {
 		return ""
 	}
 	return strings.TrimSpace(string(out))
+}
+
+// commit is what is checked out.
+func commit(ctx context.Context, root string) string {
+	commit := output(ctx, root, "git", "rev-parse", "--short=12", "HEAD")
+	if output(ctx, root, "git", "status", "--porcelain", "--untracked-files=no") != "" {
+		commit += ", with changes that are not committed"
+	}
+	return commit
 }
 
 // moduleRoot is the folder of go.mod.
@@ -107,7 +112,10 @@ func (r *report) page() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Campaign of %s, size %s\n\n", r.began.Format("2006-01-02"), r.size)
 	only := ""
-	if r.only != "" {
+	switch {
+	case r.again != "":
+		only = " -again " + filepath.Base(r.again)
+	case r.only != "":
 		only = " -only " + r.only
 	}
 	fmt.Fprintf(&b, "Written by `go run ./internal/campaign -size %s -seed %d%s`; begun %s, took %v. %s\n\n", r.size, r.seed, only,

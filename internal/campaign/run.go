@@ -53,10 +53,13 @@ type result struct {
 	skipped []string // tests that were skipped, with reasons
 	repeat  []string // commands that repeat a failure
 	passed  int      // tests
+	was     string   // the verdict of an earlier campaign, from which the result is taken over
 }
 
 func (r *result) verdict() string {
 	switch {
+	case r.was != "":
+		return r.was
 	case len(r.wrong) > 0:
 		return "FAILED"
 	case r.passed == 0 && len(r.skipped) > 0:
