@@ -140,6 +140,9 @@ func TestDjangoVerdicts(t *testing.T) {
 			t.Run(u.Username, func(t *testing.T) {
 				t.Parallel()
 				key := func(password string) string { return u.Username + " " + itoa(len(password)) }
+				if !testsize.Full() && slices.Contains([]string{"dave", "frank", "olivia"}, u.Username) {
+					return // of another algorithm there is another one
+				}
 				if u.Password != nil {
 					compare(t, key(*u.Password), *u.Password, u.Encoded, bool(u.Check.Right))
 				}
