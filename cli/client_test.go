@@ -44,20 +44,7 @@ func TestServerAsksForOtherFiles(t *testing.T) {
 		cmd.Dir = dir
 		var out bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &out
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		conn, err := ln.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
-			t.Fatal(err)
-		}
-		p := peer{t, conn}
-		if kind, _ := p.next(); kind != 'h' {
-			t.Fatalf("the command begins with %q", kind)
-		}
+		p := answering(t, ln, cmd)
 		p.send('f', c.file)
 		if c.given {
 			if kind, answer := p.next(); kind != 'a' || !strings.HasPrefix(answer, "0 ") {
@@ -71,7 +58,7 @@ func TestServerAsksForOtherFiles(t *testing.T) {
 		} else {
 			p.ended()
 		}
-		_ = conn.Close()
+		_ = p.Close()
 		err = cmd.Wait()
 		var exit *exec.ExitError
 		if c.given && err != nil {
@@ -108,24 +95,11 @@ func TestServerNamesOtherSnapshot(t *testing.T) {
 		cmd := latchboltCommand("--db", eng.Path(), "verify")
 		var out bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &out
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		conn, err := ln.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
-			t.Fatal(err)
-		}
-		p := peer{t, conn}
-		if kind, _ := p.next(); kind != 'h' {
-			t.Fatalf("the command begins with %q", kind)
-		}
+		p := answering(t, ln, cmd)
 		p.send('o', name+"\n")
 		p.send('x', "")
 		err = cmd.Wait()
-		_ = conn.Close()
+		_ = p.Close()
 		if err == nil {
 			t.Errorf("%s: verified: %s", name, &out)
 		}
@@ -133,4 +107,24 @@ func TestServerNamesOtherSnapshot(t *testing.T) {
 			t.Errorf("it was removed: %v: %s", err, &out)
 		}
 	}
+}
+
+// answering starts a command and returns the program's end of its connection, after the command said what it wants.
+func answering(t *testing.T, ln net.Listener, cmd *exec.Cmd) peer {
+	t.Helper()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	p := peer{t, conn}
+	if kind, _ := p.next(); kind != 'h' {
+		t.Fatalf("the command begins with %q", kind)
+	}
+	return p
 }

@@ -76,6 +76,9 @@ func TestAgain(t *testing.T) {
 	if _, err := e.steps(all); err == nil {
 		t.Error("a step that is no more is passed over")
 	}
+	if _, err := campaign(t.Context(), &options{size: "long", again: table, only: "fails"}); err == nil || !strings.Contains(err.Error(), "-only") {
+		t.Errorf("with -only: %v", err)
+	}
 	for name, text := range map[string]string{"other": "a\tb\n", "empty": "kind\tname\tpromises\tresult\tseconds\tcounts\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name+".tsv"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)

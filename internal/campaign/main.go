@@ -1,4 +1,4 @@
-// Command campaign runs all proofs of reliability and security, one by one, and writes a report of what they counted.
+// Command campaign runs all proofs of reliability and security, one by one but for fuzz targets, of which two run at one time, and writes a report of what they counted.
 //
 //	go run ./internal/campaign                       the size of CI, which takes some twenty minutes on two cores
 //	go run ./internal/campaign -size long            the long size, which takes hours
@@ -68,11 +68,14 @@ func main() {
 func campaign(ctx context.Context, o *options) (bool, error) {
 	var before *earlier
 	if o.again != "" {
+		if o.only != "" {
+			return false, fmt.Errorf("-again runs all that failed or was not run; it does not go with -only")
+		}
 		var err error
 		if before, err = readEarlier(o.again); err != nil {
 			return false, err
 		}
-		o.size, o.seed, o.only = before.size, before.seed, strings.Join(before.again, ",")
+		o.size, o.seed = before.size, before.seed
 		o.out = cmp.Or(o.out, filepath.Dir(o.again))
 	}
 	if !slices.Contains([]string{"small", "ci", "long"}, o.size) || flag.NArg() > 0 {
@@ -99,9 +102,11 @@ func campaign(ctx context.Context, o *options) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	steps, err := pick(all, o.only)
+	var steps []*step
 	if before != nil {
 		steps, err = before.steps(all)
+	} else {
+		steps, err = pick(all, o.only)
 	}
 	if err != nil {
 		return false, err

@@ -53,14 +53,7 @@ func TestViewInAViewWhileTheMapGrows(t *testing.T) {
 		_, err := s.View(ctx, read)
 		outcome <- err
 	}()
-	for range 2 {
-		select {
-		case err := <-outcome:
-			must(t, err)
-		case <-time.After(30 * time.Second):
-			t.Fatalf("after %d of %d writes, reader and writer wait for each other", written.Load(), writes)
-		}
-	}
+	bothEnd(t, outcome, func() string { return fmt.Sprintf("after %d of %d writes, reader and writer", written.Load(), writes) })
 }
 
 // TestSizeInAView asks for the size of the file inside a View while Compact waits for that View.
@@ -85,12 +78,18 @@ func TestSizeInAView(t *testing.T) {
 		})
 		outcome <- err
 	}()
+	bothEnd(t, outcome, func() string { return "the View and Compact" })
+}
+
+// bothEnd waits for two to end well. Who says which two, if they do not.
+func bothEnd(t *testing.T, outcome <-chan error, who func() string) {
+	t.Helper()
 	for range 2 {
 		select {
 		case err := <-outcome:
 			must(t, err)
 		case <-time.After(30 * time.Second):
-			t.Fatal("the View and Compact wait for each other")
+			t.Fatalf("%s wait for each other", who())
 		}
 	}
 }
