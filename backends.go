@@ -98,12 +98,15 @@ type PasswordBackend struct {
 	Inactive bool
 }
 
+// passwordBackend is the name of the plain [PasswordBackend]; records of sessions leave it out.
+const passwordBackend = "password"
+
 // Name returns "password", or "password-all" if inactive users are let in.
 func (b PasswordBackend) Name() string {
 	if b.Inactive {
 		return "password-all"
 	}
-	return "password"
+	return passwordBackend
 }
 
 // AllowInactive reports whether inactive users are let in.

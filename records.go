@@ -192,10 +192,16 @@ const (
 	sessionBrowser  = 1 << iota // ends with the browser
 	sessionRemember             // "remember me"
 	sessionBrought              // its key comes from another system
+	// In a record only: the backend is passwordBackend and is not written, since that is so of nearly all.
+	sessionPassword
 )
 
 func (s *sessionRecord) encode() *record.Builder {
 	r := record.New(recordVersion)
+	flags := s.flags
+	if s.backend == passwordBackend {
+		flags |= sessionPassword
+	}
 	r.AddBytes(s.digest[:])
 	r.AddUint64(uint64(s.user))
 	r.AddUint32(s.generation)
@@ -205,8 +211,10 @@ func (s *sessionRecord) encode() *record.Builder {
 	addTime(r, s.authed)
 	addTime(r, s.seen)
 	r.AddUint32(uint32(min(s.idle, maxIdle) / time.Second))
-	r.AddUint8(s.flags)
-	r.AddString(s.backend)
+	r.AddUint8(flags)
+	if flags&sessionPassword == 0 {
+		r.AddString(s.backend)
+	}
 	s.client.add(r)
 	return r
 }
@@ -223,7 +231,12 @@ func decodeSession(sel selector, b *record.Body) (*sessionRecord, error) {
 	s.seen = readTime(b)
 	s.idle = time.Duration(b.Uint32()) * time.Second
 	s.flags = b.Uint8()
-	s.backend = b.String()
+	if s.flags&sessionPassword != 0 {
+		s.flags &^= sessionPassword
+		s.backend = passwordBackend
+	} else {
+		s.backend = b.String()
+	}
 	s.client.read(b)
 	return s, fromRecord(bucketSession, sel[:], b.Done())
 }

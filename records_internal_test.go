@@ -1,6 +1,7 @@
 package latchbolt
 
 import (
+	"bytes"
 	"errors"
 	"net/netip"
 	"reflect"
@@ -39,10 +40,28 @@ func TestEachFieldIsKept(t *testing.T) {
 		{digest: [32]byte{1, 31: 2}, user: 7, generation: 8, epoch: 9, created: at(1), expires: at(2), authed: at(3), seen: at(4), idle: 5 * time.Second, flags: 7, backend: "b",
 			client: clientRecord{addr: netip.MustParseAddr("::1"), agent: "agent", name: "name"}},
 		{created: at(1), expires: at(2)}, {idle: (1<<32 - 1) * time.Second},
+		{user: 7, flags: 7, backend: "password", client: clientRecord{agent: "agent"}}, {user: 7, backend: "password-all"},
 	} {
 		if got, err := decodeSession(selector{}, reopened(t, bucketSession, key, s.encode())); err != nil || !reflect.DeepEqual(got, s) {
 			t.Errorf("session: got %+v, %v, want %+v", got, err, s)
 		}
+	}
+	body := func(s *sessionRecord) []byte {
+		framed, err := s.encode().Seal(string(bucketSession), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return framed[1 : len(framed)-4]
+	}
+	// The usual backend takes no room. Early records spell it out.
+	usual := &sessionRecord{backend: "password"}
+	if n, empty := len(body(usual)), len(body(new(sessionRecord))); n != empty-2 {
+		t.Errorf("a session of the usual backend takes %d bytes, of no backend %d", n, empty)
+	}
+	early := record.New(recordVersion)
+	early.AddBytes(bytes.Replace(body(&sessionRecord{backend: "pass_word"}), []byte("\x00\x09pass_word"), []byte("\x00\x08password"), 1))
+	if got, err := decodeSession(selector{}, reopened(t, bucketSession, key, early)); err != nil || !reflect.DeepEqual(got, usual) {
+		t.Errorf("a session whose backend is spelled out: %+v, %v", got, err)
 	}
 	long := &sessionRecord{idle: (1 << 32) * time.Second}
 	if got, err := decodeSession(selector{}, reopened(t, bucketSession, key, long.encode())); err != nil || got.idle != (1<<32-1)*time.Second {
