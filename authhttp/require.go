@@ -142,14 +142,30 @@ func (a *Auth) askLogin(w http.ResponseWriter, r *http.Request) {
 }
 
 // ask sends a person to a page that asks something, with the way back if the request can be made again:
-// what only reads can.
+// what only reads can. The way back is the address as it came in: on the way here something like
+// [http.StripPrefix] may have made it shorter.
 func (a *Auth) ask(w http.ResponseWriter, r *http.Request, to string, status int) {
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
-		to = loginLocation(to, "next", nextFor(to, r, a.scheme()))
+		in := r
+		if s, err := of(r.Context()); err == nil {
+			in = s.in
+		}
+		if leadsBack(in, to) {
+			a.setup.log.Error("authhttp: the page that asks people who they are is behind a Require method or LoginRequired itself, so nobody can get to it: mount Auth.Accounts under Auth.Prefix, and name a login page of your own in Auth.Exempt", "path", in.URL.Path)
+			a.fail(w, r, http.StatusInternalServerError, 0, "")
+			return
+		}
+		to = loginLocation(to, "next", nextFor(to, in, a.scheme()))
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	vary(w.Header(), "Accept")
 	redirect(w, to, status)
+}
+
+// leadsBack reports whether a target is the address of the request itself, so that a browser would go in a circle.
+func leadsBack(r *http.Request, target string) bool {
+	u, err := r.URL.Parse(target)
+	return err == nil && u.RawQuery == "" && (u.Host == "" || u.Host == r.Host) && u.Path == r.URL.Path
 }
 
 // challenge says how a program can prove who it is (RFC 9110, section 11.6.1).
