@@ -293,6 +293,16 @@ func (a *Auth) secure(h http.Header) {
 	}
 }
 
+// secureAgain puts back what is missing: after an informational answer, [net/http/httputil.ReverseProxy] takes away all
+// that the header of the answer had.
+func (a *Auth) secureAgain(h http.Header) {
+	for _, s := range a.setup.headers {
+		if _, ok := h[s.key]; !ok {
+			h[s.key] = s.value
+		}
+	}
+}
+
 // Handler returns next with everything of this package that concerns a request around it: requests
 // that change something and come from other sites are refused, security headers are set, and
 // [User], [Session] and the Require methods work. It belongs around the whole

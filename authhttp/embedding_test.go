@@ -1,7 +1,12 @@
 package authhttp_test
 
 import (
+	"context"
+	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -63,4 +68,106 @@ func TestLoginPageBehindALogin(t *testing.T) {
 	want(t, "with a query", s.browser().get("/private"), 302)
 	s = newSite(t, &authhttp.Auth{LoginURL: "https://login.example/private"}, nil)
 	want(t, "on another host", s.browser().get("/private"), 302)
+}
+
+// A middleware around everything may have read the form, such as one that looks for a field of its own in it.
+func TestFormThatWasReadBefore(t *testing.T) {
+	for what, read := range map[string]func(*http.Request) error{
+		"ParseForm": (*http.Request).ParseForm,
+		"FormValue": func(r *http.Request) error { _ = r.FormValue("token"); return nil }, // reads forms of the other kind, too
+	} {
+		s := newSite(t, nil, nil)
+		authtest.User(t, s.eng, "ada")
+		inner := s.h
+		s.h = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if err := read(r); err != nil {
+				t.Error(err)
+			}
+			inner.ServeHTTP(w, r)
+		})
+		b := s.browser()
+		b.login("ada", "next", "/who")
+		want(t, what, b.get("/who"), 200, "user=ada")
+		want(t, what+", too long", b.post("/accounts/login/", "username", "ada", "password", strings.Repeat("x", 70_000)), 413)
+		// What counts is the body, and the kind that HTML sends by default.
+		r := b.request("POST", "/accounts/login/?username=ada&password="+url.QueryEscape(authtest.Password), url.Values{"remember": {"on"}})
+		want(t, what+", name and password in the address", b.send(r), 401)
+		r = b.request("POST", "/accounts/login/", url.Values{})
+		r.Body = io.NopCloser(strings.NewReader("--x\r\nContent-Disposition: form-data; name=\"username\"\r\n\r\nada\r\n--x--\r\n"))
+		r.Header.Set("Content-Type", "multipart/form-data; boundary=x")
+		if err := r.ParseMultipartForm(1 << 10); err != nil || len(r.PostForm) == 0 {
+			t.Fatalf("%s: the form of the other kind was not read: %v", what, err)
+		}
+		want(t, what+", the other kind", b.send(r), 415)
+	}
+}
+
+// A proxy behind the middleware takes the header away after an informational answer of its server. The answer has
+// what every answer has all the same, and what its own header says counts.
+func TestHeadersAfterInformationalAnswers(t *testing.T) {
+	behind := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Link", "</x>; rel=preload")
+		w.WriteHeader(http.StatusEarlyHints)
+		w.Header().Set("Referrer-Policy", "no-referrer")
+		if _, err := io.WriteString(w, "from behind"); err != nil {
+			t.Error(err)
+		}
+	}))
+	defer behind.Close()
+	to, err := url.Parse(behind.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSite(t, nil, nil)
+	s.mux.Handle("/behind/", httputil.NewSingleHostReverseProxy(to))
+	front := httptest.NewServer(s.h)
+	defer front.Close()
+	res, err := front.Client().Get(front.URL + "/behind/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	want(t, "the answer", res, 200, "from behind")
+	for name, value := range map[string]string{"X-Content-Type-Options": "nosniff", "Content-Security-Policy": authhttp.DefaultCSP, "Referrer-Policy": "no-referrer"} {
+		if got := res.Header.Values(name); len(got) != 1 || got[0] != value {
+			t.Errorf("%s is %q, want %q", name, got, value)
+		}
+	}
+	if res.Header.Get("Strict-Transport-Security") == "" {
+		t.Error("no Strict-Transport-Security")
+	}
+}
+
+// What streams can ask when the client goes away, in the way of old that gin still goes.
+func TestCloseNotify(t *testing.T) {
+	s := newSite(t, nil, nil)
+	asked, told := make(chan struct{}), make(chan struct{})
+	s.page("/stream", func(w http.ResponseWriter, r *http.Request) {
+		cn, ok := w.(interface{ CloseNotify() <-chan bool })
+		if !ok {
+			t.Error("there is no CloseNotify")
+			close(asked)
+			return
+		}
+		gone := cn.CloseNotify()
+		close(asked)
+		<-gone
+		close(told)
+	})
+	ctx, leave := context.WithCancel(t.Context())
+	r := httptest.NewRequestWithContext(ctx, "GET", base+"/stream", nil)
+	done := make(chan struct{})
+	go func() { defer close(done); s.h.ServeHTTP(httptest.NewRecorder(), r) }()
+	<-asked
+	if t.Failed() {
+		return
+	}
+	select {
+	case <-told:
+		t.Error("told before the client went away")
+	default:
+	}
+	leave()
+	<-done
+	<-told
 }
