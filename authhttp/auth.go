@@ -210,12 +210,9 @@ func (a *Auth) prepareURLs(bad func(string, ...any)) {
 		bad("Prefix %q has to be a path that starts and ends with a slash", s.prefix)
 	}
 	s.loginURL = orElse(a.LoginURL, s.prefix+"login/")
-	if finalLocation(s.loginURL) != s.loginURL {
-		bad("LoginURL %q has to be an address in ASCII", s.loginURL)
-	}
 	if a.BaseURL != "" {
 		u, err := url.Parse(a.BaseURL)
-		if err != nil || u.Host == "" || u.User != nil || (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" || (u.Scheme != "https" && u.Scheme != "http") {
+		if err != nil || u.Hostname() == "" || u.ForceQuery || u.User != nil || (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" || (u.Scheme != "https" && u.Scheme != "http") {
 			bad("BaseURL %q has to be scheme and host, such as https://intranet.example.org", a.BaseURL)
 		} else if u.Scheme == "http" && !a.Insecure {
 			bad("BaseURL %q has to be https, unless Insecure is set", a.BaseURL)
@@ -232,11 +229,17 @@ func (a *Auth) prepareURLs(bad func(string, ...any)) {
 			bad("RedirectHosts: %q is not a host", h)
 		}
 	}
-	for name, to := range map[string]string{"LoginRedirect": a.LoginRedirect, "LogoutRedirect": a.LogoutRedirect, "Home": a.Home} {
-		if to != "" && finalLocation(to) != to {
-			bad("%s %q has to be an address in ASCII", name, to)
+	for name, to := range map[string]string{"LoginURL": s.loginURL, "LoginRedirect": a.LoginRedirect, "LogoutRedirect": a.LogoutRedirect, "Home": a.Home} {
+		if to != "" && (finalLocation(to) != to || !rooted(to)) {
+			bad("%s %q has to be an address in ASCII: a path that starts with a slash, or with scheme and host", name, to)
 		}
 	}
+}
+
+// rooted reports whether an address means the same on every page.
+func rooted(to string) bool {
+	u, err := url.Parse(to)
+	return err == nil && (strings.HasPrefix(to, "/") || u.Scheme != "" && u.Host != "")
 }
 
 func (a *Auth) prepareOrigins(bad func(string, ...any)) {
