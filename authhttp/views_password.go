@@ -265,6 +265,12 @@ func (a *Auth) resetSetPost(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
+	if f.Has("username") && f.Get("username") != p.Form["username"] {
+		// The page was made for the link before: each account with the address has one of its own.
+		p.wrong("", "You have opened another link since. This page is about %s now.", p.Form["username"])
+		a.show(w, r, http.StatusConflict, "resetset.html", p)
+		return
+	}
 	password, ok := p.newPassword(f.Get)
 	if !ok {
 		a.show(w, r, http.StatusUnprocessableEntity, "resetset.html", p)
