@@ -341,7 +341,7 @@ func (a *Auth) around(next http.Handler) http.Handler {
 	})
 }
 
-var errOldOrigin = errors.New("the Origin is of the http scheme")
+var errOldOrigin = errors.New("the Origin is of the http scheme, and this site is of https; for development without TLS set Auth.Insecure")
 
 // crossOrigin refuses requests that change something and come from other origins. Beyond
 // what the standard library refuses, an Origin over http is none of this site if the site is https.

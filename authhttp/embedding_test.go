@@ -171,3 +171,40 @@ func TestCloseNotify(t *testing.T) {
 	<-done
 	<-told
 }
+
+// Views that are mounted elsewhere than under Prefix find nothing; the log says why.
+func TestMountedElsewhere(t *testing.T) {
+	for what, h := range map[string]func(*authhttp.Auth) http.Handler{
+		"/auth/":    (*authhttp.Auth).Accounts,
+		"/members/": func(a *authhttp.Auth) http.Handler { return http.StripPrefix("/members", a.Accounts()) },
+	} {
+		s := newSite(t, nil, nil)
+		s.mux.Handle(what, h(s.auth))
+		want(t, what, s.browser().get(what+"login/"), 404, "There is no such page.")
+		if log := s.log.String(); !strings.Contains(log, "set Auth.Prefix") || !strings.Contains(log, "prefix=/accounts/") {
+			t.Errorf("%s: the log says %s", what, log)
+		}
+		want(t, what+", where they belong", s.browser().get("/accounts/login/"), 200)
+		s.h = s.auth.Accounts()
+		want(t, what+", without the slash", s.browser().get("/accounts"), 307)
+	}
+	s := newSite(t, &authhttp.Auth{Prefix: "/"}, nil)
+	s.h = s.auth.Handler(s.auth.Accounts())
+	want(t, "at the root", s.browser().get("/login/"), 200)
+	want(t, "at the root, nothing", s.browser().get("/nothing/"), 404)
+	if log := s.log.String(); strings.Contains(log, "Auth.Prefix") {
+		t.Errorf("at the root: the log says %s", log)
+	}
+}
+
+// Who tries a program without TLS is told by the log what to set.
+func TestWithoutTLSTheLogSaysWhatToDo(t *testing.T) {
+	s := newSite(t, nil, nil)
+	authtest.User(t, s.eng, "ada")
+	b := s.browser()
+	b.header.Set("Origin", "http://"+host)
+	want(t, "a login over http", b.post("/accounts/login/", "username", "ada", "password", authtest.Password), 403)
+	if log := s.log.String(); !strings.Contains(log, "set Auth.Insecure") {
+		t.Errorf("the log says %s", log)
+	}
+}

@@ -45,7 +45,16 @@ func (a *Auth) Accounts() http.Handler {
 	fresh("sessions/others/{$}", a.endOthersPost)
 	own("sessions/name/{$}", a.methods(nil, a.namePost))
 	at("", a.notFound)
+	if a.setup.prefix != "/" {
+		mux.HandleFunc("/", a.misplaced)
+	}
 	return a.inside(mux.ServeHTTP)
+}
+
+// misplaced answers what does not begin with Prefix, and tells the log why nothing else is found either.
+func (a *Auth) misplaced(w http.ResponseWriter, r *http.Request) {
+	a.setup.log.Error("authhttp: Auth.Accounts got a request that is not under Auth.Prefix: mount it there, without http.StripPrefix, or set Auth.Prefix", "prefix", a.setup.prefix) // the path can hold a token
+	a.notFound(w, r)
 }
 
 // Path returns the path of a view, such as "logout/"; see [Auth.Accounts].
