@@ -122,7 +122,7 @@ type settings struct {
 	headers  []header
 	prefix   string
 	loginURL string
-	exempt   *http.ServeMux
+	exempt   [2]*http.ServeMux // of Exempt, and of the views
 	log      *slog.Logger
 	realm    string
 	pages    *pages

@@ -155,6 +155,7 @@ func TestCloseNotify(t *testing.T) {
 		close(told)
 	})
 	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
 	r := httptest.NewRequestWithContext(ctx, "GET", base+"/stream", nil)
 	done := make(chan struct{})
 	go func() { defer close(done); s.h.ServeHTTP(httptest.NewRecorder(), r) }()
