@@ -80,3 +80,24 @@ func TestProfileOfWhoWasSignedInBefore(t *testing.T) {
 		t.Errorf("bob was not changed: %+v, %v", is, err)
 	}
 }
+
+// The same with the form that changes the password, where both have the password that they were given at the beginning.
+func TestPasswordOfWhoWasSignedInBefore(t *testing.T) {
+	s := newSite(t, nil, nil)
+	authtest.User(t, s.eng, "ada")
+	authtest.User(t, s.eng, "bob")
+	b := s.browser()
+	b.login("ada")
+	open := func() string { return hidden(t, body(b.get("/accounts/password/change/")), "username") }
+	form := func(username string) []string {
+		const password = "another password for tests"
+		return []string{"username", username, "old", authtest.Password, "password1", password, "password2", password}
+	}
+	first := open()
+	b.login("bob")
+	want(t, "the old tab", b.post("/accounts/password/change/", form(first)...), 409, "You are signed in as bob now. Nothing was saved.", `value="bob"`)
+	if _, err := s.eng.Authenticate(t.Context(), latchbolt.Password{Username: "bob", Password: authtest.Password}); err != nil {
+		t.Errorf("the password of bob was changed: %v", err)
+	}
+	want(t, "the new tab", b.post("/accounts/password/change/", form(open())...), 303)
+}

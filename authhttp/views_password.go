@@ -49,6 +49,11 @@ func (a *Auth) changePost(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p := a.changePage(r)
+	if f.Has("username") && f.Get("username") != p.Form["username"] { // see profilePost
+		p.wrong("", "You are signed in as %s now. Nothing was saved.", p.Form["username"])
+		a.show(w, r, http.StatusConflict, "change.html", p)
+		return
+	}
 	password, ok := p.newPassword(f.Get)
 	if !ok {
 		a.show(w, r, http.StatusUnprocessableEntity, "change.html", p)
