@@ -2,6 +2,7 @@ package authhttp_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -207,5 +208,41 @@ func TestWithoutTLSTheLogSaysWhatToDo(t *testing.T) {
 	want(t, "a login over http", b.post("/accounts/login/", "username", "ada", "password", authtest.Password), 403)
 	if log := s.log.String(); !strings.Contains(log, "set Auth.Insecure") {
 		t.Errorf("the log says %s", log)
+	}
+}
+
+// A request that goes on for long, as a stream, is told what has become of its session and of the user's permissions meanwhile.
+func TestLongRequest(t *testing.T) {
+	s := newSite(t, nil, nil)
+	ada := authtest.User(t, s.eng, "ada", "blog.view_post")
+	s.page("/stream", func(w http.ResponseWriter, r *http.Request) {
+		id, err := authhttp.User(r)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		now := func() string {
+			ok, err := s.eng.HasPerm(r.Context(), id, "blog.view_post")
+			_, session := authhttp.Session(r).Info()
+			return fmt.Sprint(ok, err, session)
+		}
+		say := func() {
+			_, _ = io.WriteString(w, now()+"\n")
+			_ = http.NewResponseController(w).Flush()
+		}
+		say()
+		if err := s.eng.Revoke(r.Context(), ada.ID, "blog.view_post"); err != nil {
+			t.Error(err)
+		}
+		say()
+		if err := s.eng.EndSessions(r.Context(), ada.ID); err != nil {
+			t.Error(err)
+		}
+		say()
+	})
+	b := s.browser()
+	b.login("ada")
+	if got, want := body(b.get("/stream")), "true <nil> <nil>\nfalse <nil> <nil>\nfalse <nil> "+latchbolt.ErrNoSession.Error()+"\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
