@@ -296,7 +296,7 @@ func (v MinimumLength) min() int {
 // Validate implements [Validator]. A Min below 8, also a negative one, is taken
 // at its word here.
 func (v MinimumLength) Validate(password string, _ *User) error {
-	if len(password) >= utf8.UTFMax*v.min() || utf8.RuneCountInString(password) >= v.min() {
+	if len(password)/utf8.UTFMax >= v.min() || utf8.RuneCountInString(password) >= v.min() {
 		return nil
 	}
 	return refuse("password_too_short",

@@ -5,6 +5,7 @@ import (
 	"crypto/sha1"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -188,6 +189,8 @@ func TestDefaultLengthIsFifteenCodePoints(t *testing.T) {
 		t.Errorf("15 code points: %v", err)
 	}
 	wantCodes(t, "14 of four bytes", v.Validate(strings.Repeat("𠀀", 14), nil), "password", "password_too_short")
+	longest := latchbolt.MinimumLength{Min: math.MaxInt}
+	wantCodes(t, "less than the longest length", longest.Validate("x", nil), "password", "password_too_short")
 	var fe *latchbolt.FieldError
 	if err := v.Validate("x", nil); !errors.As(err, &fe) || fe.Params["min_length"] != 15 {
 		t.Errorf("params of %v", err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -161,8 +162,31 @@ func wantArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 		if err := check(cmd, args); err != nil {
 			return withHint(usagef("%w", err), "Usage: %s", cmd.UseLine())
 		}
-		return nil
+		return noEmptyFlags(cmd)
 	}
+}
+
+// mayBeEmpty are the flags whose text is stored, or looked for, as it is. All others name something: without a name the command would be another
+// one, on all users in place of some, or to the terminal in place of a file, where a script has a variable that is not set.
+var mayBeEmpty = []string{"email", "first-name", "last-name", "name", "model", "prefix", "text"}
+
+// noEmptyFlags makes it a usage error to give a flag that names something without a name.
+func noEmptyFlags(cmd *cobra.Command) error {
+	var err error
+	check := func(f *pflag.Flag) {
+		empty := f.Value.Type() == "string" && f.Value.String() == ""
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			empty = slices.Contains(list.GetSlice(), "")
+		}
+		if f.Changed && empty && !slices.Contains(mayBeEmpty, f.Name) && err == nil {
+			err = withHint(usagef("--%s is empty", f.Name), "Leave it out, or say what it is to be.")
+		}
+	}
+	cmd.LocalNonPersistentFlags().VisitAll(check)
+	if db := cmd.Flag("db"); db != nil {
+		check(db)
+	}
+	return err
 }
 
 // exclusive makes it a usage error to give more than one of some flags.

@@ -41,6 +41,8 @@ const envPrefix = "LATCHBOLT_"
 // abs makes a path of the front's one that holds elsewhere too.
 func (p *place) abs(name string) (string, error) {
 	switch {
+	case name == "": // else it would be the folder itself
+		return "", usagef("a file or folder has no name")
 	case filepath.IsAbs(name):
 		return filepath.Clean(name), nil
 	case p.Dir == "": // elsewhere it would be in another folder

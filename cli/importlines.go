@@ -37,7 +37,12 @@ func (t *tree) importHtpasswd() *cobra.Command {
 		return t.fromLines(ctx, args[0], eng.Path(), opts.MaxBytes, opts.DryRun, func(in io.Reader, p func(interop.Progress)) (interop.Report, error) {
 			opts := opts
 			opts.Progress = p
-			return htpasswd.Import(ctx, eng, in, &opts)
+			report, err := htpasswd.Import(ctx, eng, in, &opts)
+			var line *interop.LineError
+			if !opts.Plain && errors.As(err, &line) && line.Field == "password" {
+				err = withHint(&exitError{code: ExitConflict, err: err}, "Give --plain to take what is not hashed for the password itself.")
+			}
+			return report, err
 		})
 	})
 	return cmd

@@ -2,14 +2,17 @@ package cli
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/latchbolt-go/latchbolt"
+	"github.com/latchbolt-go/latchbolt/internal/kv/boltkv"
 	"github.com/latchbolt-go/latchbolt/interop/django"
 )
 
@@ -61,11 +64,18 @@ func (t *tree) makeFile(path string, caseSensitive bool) error {
 	if _, err := os.Lstat(path); err == nil {
 		return &fs.PathError{Op: "init", Path: path, Err: fs.ErrExist}
 	}
-	eng, err := latchbolt.Open(path, t.newConfig(caseSensitive))
+	// Named as the engine names its own, so that Open removes it if the machine stops before we do. Under its own name the engine would
+	// open, and not refuse, a file that somebody else makes at this moment.
+	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+rand.Text()+".tmp")
+	defer func() { _ = os.Remove(temp) }() // gone if all went well
+	eng, err := latchbolt.Open(temp, t.newConfig(caseSensitive))
 	if err != nil {
 		return err
 	}
 	if err := eng.Close(); err != nil {
+		return err
+	}
+	if err := boltkv.Publish(temp, path); err != nil {
 		return err
 	}
 	return t.print(map[string]string{"path": path}, func(w io.Writer) { _, _ = fmt.Fprintf(w, "Made %s.\n", clean(path)) })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 )
 
@@ -30,5 +31,17 @@ func TestInputInterrupted(t *testing.T) {
 	}()
 	if _, _, err := (&tree{front: f}).input(ctx, "fifo", t.TempDir(), 0); !errors.Is(err, errInterrupted) {
 		t.Errorf("input: %v", err)
+	}
+}
+
+// TestReadSecret: of what comes with a secret one end of a line is no part of it, also where lines end with CR LF.
+func TestReadSecret(t *testing.T) {
+	for in, want := range map[string]string{
+		"": "", "\n": "", "\r\n": "", "pass": "pass", "pass\n": "pass", "pass\r\n": "pass",
+		"pass\r": "pass\r", "pass\n\n": "pass\n", "pass\r\n\r\n": "pass\r\n", "a\r\nb\x00 \r\n": "a\r\nb\x00 ",
+	} {
+		if got, err := readSecret(strings.NewReader(in)); err != nil || got != want {
+			t.Errorf("readSecret of %q is %q, %v; want %q", in, got, err, want)
+		}
 	}
 }

@@ -20,7 +20,7 @@ func (t *tree) manCommand() *cobra.Command {
 		Long: "Print the manual page of a command, or of all together, in the form that man(1) shows. With --dir, write a page for each command into a folder,\n" +
 			"which is made if it is not there; pages that are there are replaced.",
 		Example: "  latchbolt man user create | man -l -\n  latchbolt man --dir /usr/local/share/man/man1",
-		Args:    cobra.ArbitraryArgs,
+		Args:    wantArgs(cobra.ArbitraryArgs),
 	}
 	cmd.Flags().StringVar(&dir, "dir", "", "`folder` to write all pages into")
 	cmd.RunE = t.here(func(cmd *cobra.Command, args []string) error {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -125,8 +126,8 @@ func readSecret(r io.Reader) (string, error) {
 	if len(b) > maxSecret {
 		return "", invalidf("the password has more than %d bytes", maxSecret)
 	}
-	if n := len(b); n > 0 && b[n-1] == '\n' {
-		b = b[:n-1]
+	if text, ok := bytes.CutSuffix(b, []byte("\n")); ok {
+		b = bytes.TrimSuffix(text, []byte("\r")) // as Windows ends lines, of files and in pipes: nobody types one at a login
 	}
 	return string(b), nil
 }

@@ -14,8 +14,10 @@ import (
 //
 //	os.Exit(cli.Run(ctx, root))
 //
-// The commands of this package stop when ctx is done; nothing is half done then.
+// The commands of this package stop when ctx is done; nothing is half done then. It sets root.SilenceErrors, since cobra would print the errors of
+// the program's own commands a second time.
 func Run(ctx context.Context, root *cobra.Command) int {
+	root.SilenceErrors = true
 	err := root.ExecuteContext(ctx)
 	if err != nil {
 		printError(root.ErrOrStderr(), root.Name(), err)

@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -155,6 +156,25 @@ func TestHelpUnderAHost(t *testing.T) {
 	}
 	if strings.Contains(out.String(), "latchbolt user") {
 		t.Errorf("the help names another program:\n%s", &out)
+	}
+}
+
+// TestErrorsOfAHost tests that what a program's own command returns is printed once, as docs/CLI.md mounts the commands.
+func TestErrorsOfAHost(t *testing.T) {
+	for _, args := range [][]string{{"fail"}, {"nope"}} {
+		root := &cobra.Command{Use: "myapp"}
+		root.AddCommand(&cobra.Command{Use: "fail", SilenceUsage: true, RunE: func(*cobra.Command, []string) error { return errors.New("nope") }})
+		root.AddCommand(cli.New(&cli.Options{Use: "auth", Path: "app.db"}))
+		var out bytes.Buffer
+		root.SetOut(&out)
+		root.SetErr(&out)
+		root.SetArgs(args)
+		if code := cli.Run(t.Context(), root); code != cli.ExitFailed {
+			t.Errorf("%q: exit code %d", args, code)
+		}
+		if n := strings.Count(out.String(), "nope"); n != 1 {
+			t.Errorf("%q: printed %d times:\n%s", args, n, &out)
+		}
 	}
 }
 

@@ -23,7 +23,8 @@ type ImportOptions struct {
 	// SkipExisting leaves users alone who are there already, and reports them. Otherwise such a name is refused.
 	SkipExisting bool
 
-	// MaxBytes is how long a file may be. 0 means 64 MiB. All of it is held in memory.
+	// MaxBytes is how long a file may be. 0 means 64 MiB. All of it is held in memory, which takes up to forty times as much where lines have a
+	// few bytes only.
 	MaxBytes int64
 	// MaxLine is how many bytes a line may have. 0 means 8,192, as in Apache.
 	MaxLine int

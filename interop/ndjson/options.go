@@ -20,7 +20,7 @@ type ImportOptions struct {
 	// AnyPassword takes plain passwords that the engine's validators would refuse.
 	AnyPassword bool
 
-	// MaxLine is how many bytes a line may have. 0 means 1 MiB.
+	// MaxLine is how many bytes a line may have. 0 means 16 MiB, in which a user can have some hundred thousand grants for single objects.
 	MaxLine int
 	// TempDir is where input is put that can be read only once; see [Import]. "" means os.TempDir.
 	TempDir string

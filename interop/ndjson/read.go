@@ -112,12 +112,15 @@ func (im *importing) hashPassword(ctx context.Context, line []byte, number int) 
 type batch struct {
 	recs []*record
 	read int64
-	err  error // behind recs
+	err  error         // behind recs
+	done chan struct{} // closed when all of a large batch is stored; nil for others
 }
 
-// batchSize is how many records are handed over at once, and batchesAhead how many batches may wait.
+// batchSize is how many records are handed over at once, and batchesAhead how many batches may wait. A record takes some ten times the memory of
+// its line, so a batch also ends behind batchText bytes of text, and one that has more, by a single long line, is waited for.
 const (
 	batchSize    = 256
+	batchText    = 256 << 10
 	batchesAhead = 8
 )
 
@@ -135,10 +138,11 @@ func (im *importing) each(ctx context.Context, fn func(*record) error) error {
 	parsing.Go(func() { im.parse(ctx, lines, batches) })
 	done := 0
 	for b := range batches {
-		for _, rec := range b.recs {
+		for i, rec := range b.recs {
 			if err := fn(rec); err != nil {
 				return err
 			}
+			b.recs[i] = nil
 			if done++; done%progressEvery == 0 {
 				im.progress(interop.Storing, done, im.total, b.read)
 			}
@@ -146,6 +150,12 @@ func (im *importing) each(ctx context.Context, fn func(*record) error) error {
 		if b.err != nil && b.err != io.EOF {
 			return b.err
 		}
+		if b.done != nil {
+			close(b.done)
+		}
+	}
+	if err := ctx.Err(); err != nil { // then the parser may have left without a word
+		return err
 	}
 	im.progress(interop.Storing, done, im.total, lines.Read())
 	return nil
@@ -156,17 +166,22 @@ func (im *importing) parse(ctx context.Context, lines *intake.Lines, to chan<- b
 	defer close(to)
 	for {
 		b := batch{recs: make([]*record, 0, batchSize)}
-		for len(b.recs) < batchSize && b.err == nil {
+		text := 0
+		for len(b.recs) < batchSize && text < batchText && b.err == nil {
 			var line []byte
 			if line, b.err = lines.Next(); b.err != nil {
 				break
 			}
+			text += len(line)
 			var rec *record
 			if rec, b.err = parse(line, lines.Line(), im.opts.SkipFields); b.err == nil {
 				b.recs = append(b.recs, rec)
 			}
 		}
 		b.read = lines.Read()
+		if text > 2*batchText {
+			b.done = make(chan struct{})
+		}
 		select {
 		case to <- b:
 		case <-ctx.Done():
@@ -174,6 +189,13 @@ func (im *importing) parse(ctx context.Context, lines *intake.Lines, to chan<- b
 		}
 		if b.err != nil {
 			return
+		}
+		if b.done != nil {
+			select {
+			case <-b.done:
+			case <-ctx.Done():
+				return
+			}
 		}
 	}
 }

@@ -90,6 +90,9 @@ func open(path string, o *Options) (_ *Store, err error) {
 	if err = s.checkContent(); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	if err = narrow(f.File, f.info); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
 	if !s.opt.ReadOnly {
 		removeLeft(path)
 	}

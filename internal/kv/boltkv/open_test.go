@@ -1,6 +1,7 @@
 package boltkv_test
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"math/rand/v2"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	bolt "go.etcd.io/bbolt"
 
 	"github.com/latchbolt-go/latchbolt/internal/kv"
 	"github.com/latchbolt-go/latchbolt/internal/kv/boltkv"
@@ -89,6 +92,29 @@ func TestModeIsNarrowed(t *testing.T) {
 	must(t, err)
 	if info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v after Open", info.Mode())
+	}
+}
+
+// TestModeOfOtherFiles tests that Open leaves the mode of what is none of its files as it is: of a text, and of a database of bbolt that another
+// program made.
+func TestModeOfOtherFiles(t *testing.T) {
+	text := filepath.Join(t.TempDir(), "text")
+	must(t, os.WriteFile(text, bytes.Repeat([]byte("root:x:0:0:root:/root:/bin/sh\n"), 1000), 0o644))
+	other := filepath.Join(t.TempDir(), "other")
+	db, err := bolt.Open(other, 0o644, nil)
+	must(t, err)
+	must(t, db.Close())
+	for _, path := range []string{text, other} {
+		must(t, os.Chmod(path, 0o644))
+		if s, err := boltkv.Open(path, options()); err == nil {
+			must(t, s.Close())
+			t.Errorf("%s was opened", path)
+		}
+		info, err := os.Stat(path)
+		must(t, err)
+		if info.Mode().Perm() != 0o644 {
+			t.Errorf("mode %v of %s after Open refused it", info.Mode(), path)
+		}
 	}
 }
 

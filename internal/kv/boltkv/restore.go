@@ -122,6 +122,9 @@ func holdOld(path string, o *RestoreOptions) (_ *oldFile, err error) {
 	if info, err := os.Lstat(path); err != nil || !os.SameFile(info, f.info) {
 		return nil, errors.Join(fmt.Errorf("%w: %s; try again", kv.ErrReplaced, path), err)
 	}
+	if err := narrow(f.File, f.info); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
 	return old, nil
 }
 

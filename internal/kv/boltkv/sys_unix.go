@@ -36,9 +36,8 @@ func identify(_ *os.File, info fs.FileInfo) (fileID, error) {
 	return fileID{uint64(st.Dev), uint64(st.Ino)}, nil
 }
 
-// checkOwner refuses a file that somebody else could have prepared, and takes
-// group's and others' rights away from ours.
-func checkOwner(f *os.File, info fs.FileInfo) error {
+// checkOwner refuses a file that somebody else could have prepared.
+func checkOwner(_ *os.File, info fs.FileInfo) error {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return fmt.Errorf("%w: its owner is not known", kv.ErrInsecure)
@@ -49,10 +48,17 @@ func checkOwner(f *os.File, info fs.FileInfo) error {
 	if st.Nlink != 1 {
 		return fmt.Errorf("%w: it has %d links", kv.ErrInsecure, st.Nlink)
 	}
-	if info.Mode().Perm()&0o077 != 0 {
-		if err := f.Chmod(0o600); err != nil {
-			return fmt.Errorf("%w: its mode is %v and cannot be narrowed: %w", kv.ErrInsecure, info.Mode().Perm(), err)
-		}
+	return nil
+}
+
+// narrow takes group's and others' rights to a file of ours away. Its content has been recognized: a path that was mistyped must not cost
+// others a file that is none of ours.
+func narrow(f *os.File, info fs.FileInfo) error {
+	if info.Mode().Perm()&0o077 == 0 {
+		return nil
+	}
+	if err := f.Chmod(0o600); err != nil {
+		return fmt.Errorf("%w: its mode is %v and cannot be narrowed: %w", kv.ErrInsecure, info.Mode().Perm(), err)
 	}
 	return nil
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/latchbolt-go/latchbolt/interop"
 )
 
-// MaxLine is the default of how long a line may be, in bytes.
-const MaxLine = 1 << 20
+// MaxLine is the default of how long a line may be, in bytes: that of a user with some hundred thousand grants for single objects.
+const MaxLine = 16 << 20
 
 // minLine is the least buffer that a reader has.
 const minLine = 64 << 10
