@@ -43,6 +43,7 @@ type Engine struct {
 	touched       touched
 	forgotten     atomic.Uint64 // how often something went out of memory since the file says it
 	backlog       backlog
+	loads         atomic.Int64 // calls of Load under way
 	vault         sessionVault // where sessions live, if not in the file
 	sweeper       sweeper
 	refusals      refusals
@@ -271,7 +272,7 @@ func (tx *ReadTx) lastTime() (time.Time, error) {
 // meanwhile fail with [ErrClosed]. A second Close does nothing. Inside a function given to
 // Update or View it is refused with [ErrNested], and nothing is closed.
 func (e *Engine) Close() error {
-	if e.nested() {
+	if e.nested(context.Background()) {
 		return ErrNested
 	}
 	var err error
@@ -280,7 +281,7 @@ func (e *Engine) Close() error {
 		if flushErr := e.flushTouched(context.Background()); flushErr != nil {
 			e.log.Warn("latchbolt: the last use of sessions was not written", "err", flushErr)
 		}
-		if e.worthNoting() && e.noteClock() != nil {
+		if e.worthNoting() && e.noteClock(context.Background()) != nil {
 			e.log.Warn("latchbolt: the clock was not written")
 		}
 		e.closed.Store(true)
@@ -300,8 +301,8 @@ func (e *Engine) worthNoting() bool {
 }
 
 // noteClock stores how late it is, so that a clock that is set back is noticed.
-func (e *Engine) noteClock() error {
-	return e.update(context.Background(), func(tx *Tx) error {
+func (e *Engine) noteClock(ctx context.Context) error {
+	return e.update(ctx, func(tx *Tx) error {
 		return tx.put(bucketMeta, keyClock, timeRecord(tx.now))
 	})
 }

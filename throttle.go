@@ -432,7 +432,7 @@ func (tx *Tx) unlockAudited(id UserID) error {
 // Throttled returns how long attempts on a user's account are refused from
 // now on, and how many failed in a row; 0 and 0 mean that nothing stands in the way.
 func (e *Engine) Throttled(ctx context.Context, id UserID) (wait time.Duration, failures int, err error) {
-	e.settleLater()
+	e.settleLater(ctx)
 	at := throttleID{class: throttleUser, n: uint64(id)}
 	pending := e.throttle.pending(at)
 	err = e.view(ctx, func(tx *ReadTx) error {

@@ -125,7 +125,7 @@ func TestSharedSlots(t *testing.T) {
 	}
 	fail := func(name string) error {
 		_, err := w.e.Authenticate(w.ctx, Password{Username: name, Password: "wrong"})
-		w.e.settleLater()
+		w.e.settleLater(t.Context())
 		return err
 	}
 	for range 3 {
