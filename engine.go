@@ -38,6 +38,7 @@ type Engine struct {
 	backends      []Backend
 	permBackends  []PermBackend
 	ownFirst      bool // the engine's grants are asked for before any PermBackend
+	ownNever      bool // they do not count, because every backend is a PermBackend
 	throttle      throttle
 	decoy         atomic.Uint64 // user that is read in place of one who is not there
 	touched       touched
@@ -182,6 +183,7 @@ func (e *Engine) start() error {
 			e.ownFirst = e.ownFirst && i > 0
 		}
 	}
+	e.ownNever = len(e.permBackends) == len(e.backends)
 	var err error
 	if e.hashes, err = newHashPool(c.hashConfig()); err != nil {
 		return err

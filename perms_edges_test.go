@@ -315,3 +315,37 @@ func TestPermissionsWithHighNumbers(t *testing.T) {
 		}
 	}
 }
+
+// TestOnlyPermBackends: where every backend decides about permissions itself, the engine's grants count for no question.
+func TestOnlyPermBackends(t *testing.T) {
+	ext := permBackend{fakeBackend: fakeBackend{name: "ext", err: latchbolt.ErrSkip},
+		has: func(_ latchbolt.Identity, p latchbolt.Perm, _ latchbolt.Object) (bool, error) {
+			return p == "ext.view", nil
+		},
+		perms: func(latchbolt.Identity, latchbolt.Object) ([]latchbolt.Perm, error) {
+			return []latchbolt.Perm{"ext.view"}, nil
+		}}
+	eng := openOn(t, newFaultStore(), &latchbolt.Config{Backends: []latchbolt.Backend{ext}})
+	ctx := t.Context()
+	define(t, eng, "blog.add")
+	ada, root := addUser(t, eng, "ada"), addUser(t, eng, "root")
+	must(t, "making a superuser", eng.UpdateUser(ctx, root.ID, set(makeSuperuser)))
+	for _, u := range []latchbolt.UserID{ada.ID, root.ID} {
+		must(t, "granting", eng.Grant(ctx, u, "blog.add"))
+		id, err := eng.Identity(ctx, u)
+		must(t, "identity", err)
+		for p, want := range map[latchbolt.Perm]bool{"blog.add": u == root.ID, "ext.view": true} {
+			ok, err := eng.HasPerm(ctx, id, p)
+			must(t, "HasPerm", err)
+			module, err := eng.HasModulePerms(ctx, id, p.App())
+			must(t, "HasModulePerms", err)
+			all, err := eng.Perms(ctx, id, latchbolt.FromAll)
+			must(t, "Perms", err)
+			d, err := eng.Explain(ctx, id, p)
+			must(t, "Explain", err)
+			if listed := slices.Contains(all, p); ok != want || module != want || listed != want || d.Allowed != want {
+				t.Errorf("%v, %s: had %v, of the app %v, listed %v, explained %v; want %v", id, p, ok, module, listed, d.Allowed, want)
+			}
+		}
+	}
+}

@@ -18,8 +18,8 @@ import (
 // are in the file, so a restart forgives nothing.
 type ThrottleConfig struct {
 	// Free is how many failures in a row cost nothing. 0 means 5; negative
-	// turns the throttle off, which NIST SP 800-63B-4 (3.2.2) does not allow
-	// for a system that people rely on.
+	// does not count by account, which NIST SP 800-63B-4 (3.2.2) does not allow
+	// for a system that people rely on. Addresses are counted all the same, see SourceFree.
 	Free int
 	// First is the first delay. 0 means 1 s.
 	First time.Duration
