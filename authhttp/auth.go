@@ -122,7 +122,7 @@ type settings struct {
 	headers  []header
 	prefix   string
 	loginURL string
-	exempt   *http.ServeMux
+	exempt   [2]*http.ServeMux // of Exempt, and of the views
 	log      *slog.Logger
 	realm    string
 	pages    *pages
@@ -210,12 +210,9 @@ func (a *Auth) prepareURLs(bad func(string, ...any)) {
 		bad("Prefix %q has to be a path that starts and ends with a slash", s.prefix)
 	}
 	s.loginURL = orElse(a.LoginURL, s.prefix+"login/")
-	if finalLocation(s.loginURL) != s.loginURL {
-		bad("LoginURL %q has to be an address in ASCII", s.loginURL)
-	}
 	if a.BaseURL != "" {
 		u, err := url.Parse(a.BaseURL)
-		if err != nil || u.Host == "" || u.User != nil || (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" || (u.Scheme != "https" && u.Scheme != "http") {
+		if err != nil || u.Hostname() == "" || u.ForceQuery || u.User != nil || (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" || (u.Scheme != "https" && u.Scheme != "http") {
 			bad("BaseURL %q has to be scheme and host, such as https://intranet.example.org", a.BaseURL)
 		} else if u.Scheme == "http" && !a.Insecure {
 			bad("BaseURL %q has to be https, unless Insecure is set", a.BaseURL)
@@ -232,11 +229,17 @@ func (a *Auth) prepareURLs(bad func(string, ...any)) {
 			bad("RedirectHosts: %q is not a host", h)
 		}
 	}
-	for name, to := range map[string]string{"LoginRedirect": a.LoginRedirect, "LogoutRedirect": a.LogoutRedirect, "Home": a.Home} {
-		if to != "" && finalLocation(to) != to {
-			bad("%s %q has to be an address in ASCII", name, to)
+	for name, to := range map[string]string{"LoginURL": s.loginURL, "LoginRedirect": a.LoginRedirect, "LogoutRedirect": a.LogoutRedirect, "Home": a.Home} {
+		if to != "" && (finalLocation(to) != to || !rooted(to)) {
+			bad("%s %q has to be an address in ASCII: a path that starts with a slash, or with scheme and host", name, to)
 		}
 	}
+}
+
+// rooted reports whether an address means the same on every page.
+func rooted(to string) bool {
+	u, err := url.Parse(to)
+	return err == nil && (strings.HasPrefix(to, "/") || u.Scheme != "" && u.Host != "")
 }
 
 func (a *Auth) prepareOrigins(bad func(string, ...any)) {
@@ -293,6 +296,16 @@ func (a *Auth) secure(h http.Header) {
 	}
 }
 
+// secureAgain puts back what is missing: after an informational answer, [net/http/httputil.ReverseProxy] takes away all
+// that the header of the answer had.
+func (a *Auth) secureAgain(h http.Header) {
+	for _, s := range a.setup.headers {
+		if _, ok := h[s.key]; !ok {
+			h[s.key] = s.value
+		}
+	}
+}
+
 // Handler returns next with everything of this package that concerns a request around it: requests
 // that change something and come from other sites are refused, security headers are set, and
 // [User], [Session] and the Require methods work. It belongs around the whole
@@ -328,7 +341,7 @@ func (a *Auth) around(next http.Handler) http.Handler {
 	})
 }
 
-var errOldOrigin = errors.New("the Origin is of the http scheme")
+var errOldOrigin = errors.New("the Origin is of the http scheme, and this site is of https; for development without TLS set Auth.Insecure")
 
 // crossOrigin refuses requests that change something and come from other origins. Beyond
 // what the standard library refuses, an Origin over http is none of this site if the site is https.

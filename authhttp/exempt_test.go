@@ -45,3 +45,18 @@ func TestLoginRequiredAndOddPaths(t *testing.T) {
 		}
 	}
 }
+
+// What a program exempts may overlap with the views that are exempt in any case.
+func TestExemptOverViews(t *testing.T) {
+	s := newSite(t, &authhttp.Auth{LoginRequired: true, Exempt: []string{"GET /"}}, nil)
+	b := s.browser()
+	want(t, "reading", b.get("/plain"), 200, "plain")
+	want(t, "changing", b.post("/plain"), 302)
+	want(t, "a view that needs a login by itself", b.get("/accounts/"), 302)
+	authtest.User(t, s.eng, "ada")
+	b.login("ada") // the form is sent to a view that is exempt
+	want(t, "changing, signed in", b.post("/plain"), 200, "plain")
+	if err := (&authhttp.Auth{Engine: s.eng, Exempt: []string{"/accounts/static/", "/accounts/login/{$}"}}).Check(); err != nil {
+		t.Errorf("a view that is exempt in any case: %v", err)
+	}
+}

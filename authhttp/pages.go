@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -123,14 +124,14 @@ func newPages(own fs.FS) (*pages, error) {
 		return nil, err
 	}
 	ps := &pages{byName: make(map[string]*template.Template)}
-	for _, path := range names {
-		name := strings.TrimPrefix(path, "templates/")
+	for _, file := range names {
+		name := strings.TrimPrefix(file, "templates/")
 		if name == "parts.html" {
 			continue
 		}
 		t, err := base.Clone()
 		if err == nil {
-			t, err = t.ParseFS(builtIn, path)
+			t, err = t.ParseFS(builtIn, file)
 		}
 		if err == nil && own != nil {
 			t, err = parseOwn(t, own, name)
@@ -143,7 +144,7 @@ func newPages(own fs.FS) (*pages, error) {
 	return ps, checkOwn(own, ps)
 }
 
-// checkOwn refuses a file that replaces nothing: its name is mistyped.
+// checkOwn refuses a file that replaces nothing: its name is mistyped, or it is in a folder, as go:embed puts it.
 func checkOwn(own fs.FS, ps *pages) error {
 	if own == nil {
 		return nil
@@ -157,6 +158,18 @@ func checkOwn(own fs.FS, ps *pages) error {
 			return fmt.Errorf("%s replaces no template", n)
 		}
 	}
+	if len(names) > 0 {
+		return nil
+	}
+	deeper, err := fs.Glob(own, "*/*.html")
+	if err != nil {
+		return err
+	}
+	for _, n := range deeper {
+		if folder, name := path.Split(n); ps.byName[name] != nil || name == "frame.html" || name == "parts.html" {
+			return fmt.Errorf("%s replaces no template, because it is in a folder: use fs.Sub(…, %q)", n, strings.TrimSuffix(folder, "/"))
+		}
+	}
 	return nil
 }
 
@@ -166,6 +179,20 @@ func parseOwn(t *template.Template, own fs.FS, name string) (*template.Template,
 			return t, nil
 		}
 		return nil, err
+	}
+	if name != "parts.html" {
+		// What is outside of the definition would be passed over in silence.
+		part := "main"
+		if name == "frame.html" {
+			part = "frame"
+		}
+		alone, err := template.ParseFS(own, name)
+		if err != nil {
+			return nil, err
+		}
+		if alone.Lookup(part) == nil {
+			return nil, fmt.Errorf("%s does not define %q", name, part)
+		}
 	}
 	return t.ParseFS(own, name)
 }

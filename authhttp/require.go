@@ -2,6 +2,7 @@ package authhttp
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"path"
@@ -142,14 +143,30 @@ func (a *Auth) askLogin(w http.ResponseWriter, r *http.Request) {
 }
 
 // ask sends a person to a page that asks something, with the way back if the request can be made again:
-// what only reads can.
+// what only reads can. The way back is the address as it came in: on the way here something like
+// [http.StripPrefix] may have made it shorter.
 func (a *Auth) ask(w http.ResponseWriter, r *http.Request, to string, status int) {
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
-		to = loginLocation(to, "next", nextFor(to, r, a.scheme()))
+		in := r
+		if s, err := of(r.Context()); err == nil {
+			in = s.in
+		}
+		if leadsBack(in, to) {
+			a.setup.log.Error("authhttp: the page that asks people who they are is behind a Require method or LoginRequired itself, so nobody can get to it: mount Auth.Accounts under Auth.Prefix, and name a login page of your own in Auth.Exempt", "path", in.URL.Path)
+			a.fail(w, r, http.StatusInternalServerError, 0, "")
+			return
+		}
+		to = loginLocation(to, "next", nextFor(to, in, a.scheme()))
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	vary(w.Header(), "Accept")
 	redirect(w, to, status)
+}
+
+// leadsBack reports whether a target is the address of the request itself, so that a browser would go in a circle.
+func leadsBack(r *http.Request, target string) bool {
+	u, err := r.URL.Parse(target)
+	return err == nil && u.RawQuery == "" && (u.Host == "" || u.Host == r.Host) && u.Path == r.URL.Path
 }
 
 // challenge says how a program can prove who it is (RFC 9110, section 11.6.1).
@@ -162,23 +179,43 @@ func (a *Auth) challenge(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("WWW-Authenticate", `Cookie realm="`+a.setup.realm+`", form-action="`+a.setup.loginURL+`", cookie-name="`+a.setup.name+`"`)
 }
 
-// prepareExempt makes the list of what needs no login. A ServeMux finds a pattern for paths
-// that it would redirect, too; then the handler it returns is another one.
-func (a *Auth) prepareExempt() (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = errors.New("two patterns conflict, or one is not valid")
-		}
-	}()
-	a.setup.exempt = http.NewServeMux()
-	mark := &exemption{}
-	for _, p := range a.Exempt {
-		a.setup.exempt.Handle(p, mark)
+// prepareExempt makes the lists of what needs no login. There are two, since the patterns of the program know nothing of those of
+// the views, and must not conflict with them. A ServeMux finds a pattern for paths that it would redirect, too; then the
+// handler it returns is another one.
+func (a *Auth) prepareExempt() error {
+	views := make([]string, len(publicViews))
+	for i, p := range publicViews {
+		views[i] = a.setup.prefix + p
 	}
-	for _, p := range publicViews {
-		a.setup.exempt.Handle(a.setup.prefix+p, mark)
+	for i, patterns := range [][]string{a.Exempt, views} {
+		a.setup.exempt[i] = http.NewServeMux()
+		for _, p := range patterns {
+			if err := exemptPattern(a.setup.exempt[i], p); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
+}
+
+func exemptPattern(mux *http.ServeMux, pattern string) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("%q is no pattern of http.ServeMux, or conflicts with another one", pattern)
+		}
+	}()
+	mux.Handle(pattern, &exemption{})
+	return nil
+}
+
+// exempt reports whether a request matches what needs no login.
+func (a *Auth) exempt(r *http.Request) bool {
+	for _, mux := range a.setup.exempt {
+		if h, _ := mux.Handler(r); isExemption(h) {
+			return plainPath(r.URL)
+		}
+	}
+	return false
 }
 
 type exemption struct{ _ byte }
@@ -188,7 +225,7 @@ func (*exemption) ServeHTTP(http.ResponseWriter, *http.Request) {}
 func (a *Auth) unlessExempt(next http.Handler) http.Handler {
 	behind := a.RequireLogin(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if h, _ := a.setup.exempt.Handler(r); isExemption(h) && plainPath(r.URL) {
+		if a.exempt(r) {
 			next.ServeHTTP(w, r)
 			return
 		}

@@ -122,12 +122,21 @@ func TestOwnTemplates(t *testing.T) {
 	want(t, "the page", s.browser().get("/accounts/login/?next=/x"), 200, "own: Sign in /x Password", "<!DOCTYPE html>")
 	want(t, "another", s.browser().get("/accounts/password/reset/"), 200, "Reset password")
 	for what, fs := range map[string]fstest.MapFS{
-		"replaces no template": {"logn.html": {Data: []byte("x")}},
-		"unclosed action":      {"login.html": {Data: []byte("{{")}},
+		"replaces no template":               {"logn.html": {Data: []byte("x")}},
+		"unclosed action":                    {"login.html": {Data: []byte("{{")}},
+		`login.html does not define "main"`:  {"login.html": {Data: []byte("<h1>mine</h1>")}},
+		`frame.html does not define "frame"`: {"frame.html": {Data: []byte(`{{define "main"}}mine{{end}}`)}},
+		`use fs.Sub(…, "templates")`:         {"templates/login.html": {Data: []byte(`{{define "main"}}mine{{end}}`)}},
 	} {
 		a := &authhttp.Auth{Engine: s.eng, Templates: fs}
 		if err := a.Check(); err == nil || !strings.Contains(err.Error(), what) {
 			t.Errorf("%s: got %v", what, err)
+		}
+	}
+	// Other files in folders are not looked at, and a folder that is empty replaces nothing.
+	for _, fs := range []fstest.MapFS{{}, {"mine/board.html": {Data: []byte("x")}}, {"parts.html": {Data: []byte(`{{define "more"}}x{{end}}`)}}, {"login.html": {Data: []byte(`{{define "main"}}x{{end}}`)}, "old/login.html": {Data: []byte("x")}}} {
+		if err := (&authhttp.Auth{Engine: s.eng, Templates: fs}).Check(); err != nil {
+			t.Errorf("%v: %v", fs, err)
 		}
 	}
 	// One that fails while it is made sends no half page, and nothing of the error.

@@ -45,7 +45,16 @@ func (a *Auth) Accounts() http.Handler {
 	fresh("sessions/others/{$}", a.endOthersPost)
 	own("sessions/name/{$}", a.methods(nil, a.namePost))
 	at("", a.notFound)
+	if a.setup.prefix != "/" {
+		mux.HandleFunc("/", a.misplaced)
+	}
 	return a.inside(mux.ServeHTTP)
+}
+
+// misplaced answers what does not begin with Prefix, and tells the log why nothing else is found either.
+func (a *Auth) misplaced(w http.ResponseWriter, r *http.Request) {
+	a.setup.log.Error("authhttp: Auth.Accounts got a request that is not under Auth.Prefix: mount it there, without http.StripPrefix, or set Auth.Prefix", "prefix", a.setup.prefix) // the path can hold a token
+	a.notFound(w, r)
 }
 
 // Path returns the path of a view, such as "logout/"; see [Auth.Accounts].
@@ -93,7 +102,7 @@ func (a *Auth) methods(get, post http.HandlerFunc) http.HandlerFunc {
 
 // form reads the form of a request, which must not be long; if it cannot, it answers. Only the body
 // counts, and only the form that HTML sends by default: what a page of another site can send without asking in other forms
-// is no form of this one.
+// is no form of this one. If a middleware around has read the body for the form in it, that form counts.
 func (a *Auth) form(w http.ResponseWriter, r *http.Request) (url.Values, bool) {
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
 	var tooBig *http.MaxBytesError
@@ -105,12 +114,20 @@ func (a *Auth) form(w http.ResponseWriter, r *http.Request) (url.Values, bool) {
 		a.fail(w, r, http.StatusBadRequest, 0, "")
 		return nil, false
 	}
-	if len(data) == 0 {
+	parsed := r.PostForm
+	if len(data) == 0 && len(parsed) == 0 {
 		return url.Values{}, true
 	}
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {
 		a.fail(w, r, http.StatusUnsupportedMediaType, 0, "")
 		return nil, false
+	}
+	if len(parsed) > 0 {
+		if formSize(parsed) > maxForm {
+			a.fail(w, r, http.StatusRequestEntityTooLarge, 0, "")
+			return nil, false
+		}
+		return parsed, true
 	}
 	f, err := url.ParseQuery(string(data))
 	if err != nil {
@@ -118,6 +135,16 @@ func (a *Auth) form(w http.ResponseWriter, r *http.Request) (url.Values, bool) {
 		return nil, false
 	}
 	return f, true
+}
+
+// formSize is how long a form was at least when it was sent.
+func formSize(f url.Values) (n int) {
+	for name, values := range f {
+		for _, v := range values {
+			n += len(name) + len("=") + len(v) + len("&")
+		}
+	}
+	return n - len("&")
 }
 
 func (a *Auth) page(r *http.Request, title string) *page {

@@ -3,6 +3,7 @@ package authhttp
 import (
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -50,7 +51,7 @@ func (a *Auth) fillAccount(r *http.Request, p *page) error {
 	if p.User, err = a.Engine.User(ctx, id.ID()); err != nil {
 		return err
 	}
-	if len(p.Errors) == 0 {
+	if _, typed := p.Form["email"]; !typed {
 		p.Form["first_name"], p.Form["last_name"], p.Form["email"] = p.User.FirstName, p.User.LastName, p.User.Email
 	}
 	if p.Sessions, p.Listed, err = a.devices(r, p.texts, id.ID()); err != nil {
@@ -138,6 +139,13 @@ func (a *Auth) profilePost(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	id, err := User(r)
+	if err == nil && f.Has("user") && f.Get("user") != strconv.FormatUint(uint64(id.ID()), 10) {
+		// The page was made for who was signed in before, in another tab.
+		p := a.page(r, "Your account")
+		p.wrong("", "You are signed in as %s now. Nothing was saved.", id.Username())
+		a.showAccount(w, r, http.StatusConflict, p)
+		return
+	}
 	if err == nil {
 		err = a.Engine.UpdateUser(r.Context(), id.ID(), func(u *latchbolt.User) error {
 			u.FirstName, u.LastName, u.Email = f.Get("first_name"), f.Get("last_name"), f.Get("email")

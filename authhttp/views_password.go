@@ -49,6 +49,11 @@ func (a *Auth) changePost(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p := a.changePage(r)
+	if f.Has("username") && f.Get("username") != p.Form["username"] { // see profilePost
+		p.wrong("", "You are signed in as %s now. Nothing was saved.", p.Form["username"])
+		a.show(w, r, http.StatusConflict, "change.html", p)
+		return
+	}
 	password, ok := p.newPassword(f.Get)
 	if !ok {
 		a.show(w, r, http.StatusUnprocessableEntity, "change.html", p)
@@ -263,6 +268,12 @@ func (a *Auth) resetSetPost(w http.ResponseWriter, r *http.Request) {
 	}
 	p, t, ok := a.resetSetPage(w, r)
 	if !ok {
+		return
+	}
+	if f.Has("username") && f.Get("username") != p.Form["username"] {
+		// The page was made for the link before: each account with the address has one of its own.
+		p.wrong("", "You have opened another link since. This page is about %s now.", p.Form["username"])
+		a.show(w, r, http.StatusConflict, "resetset.html", p)
 		return
 	}
 	password, ok := p.newPassword(f.Get)

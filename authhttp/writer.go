@@ -2,6 +2,7 @@ package authhttp
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -17,6 +18,7 @@ type writer struct {
 	s         *request
 	committed bool
 	replaced  bool // the handler's answer was thrown away
+	informed  bool // an informational answer has left
 }
 
 // The interfaces that a handler may look for are there if the connection has them, wherever
@@ -29,6 +31,10 @@ type (
 
 func (w flushWriter) Flush()      { _ = w.FlushError() }
 func (w flushHijackWrite) Flush() { _ = w.FlushError() }
+
+// Deprecated for long, but gin asks for it without looking whether it is there.
+func (w flushWriter) CloseNotify() <-chan bool      { return w.closeNotify() }
+func (w flushHijackWrite) CloseNotify() <-chan bool { return w.closeNotify() }
 
 func (w hijackWriter) Hijack() (net.Conn, *bufio.ReadWriter, error)     { return w.hijack() }
 func (w flushHijackWrite) Hijack() (net.Conn, *bufio.ReadWriter, error) { return w.hijack() }
@@ -69,6 +75,7 @@ func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // 101, which is final.
 func (w *writer) WriteHeader(status int) {
 	if status >= 100 && status < 200 && status != http.StatusSwitchingProtocols {
+		w.informed = true
 		w.ResponseWriter.WriteHeader(status)
 		return
 	}
@@ -126,6 +133,13 @@ func (w *writer) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return http.NewResponseController(w.ResponseWriter).Hijack()
 }
 
+// closeNotify returns a channel that gets a value when the client goes away, or the request is over.
+func (w *writer) closeNotify() <-chan bool {
+	gone := make(chan bool, 1)
+	context.AfterFunc(w.s.Context, func() { gone <- true })
+	return gone
+}
+
 // stopped returns the error for which the answer, whose header has left, cannot go on.
 func (w *writer) stopped() error {
 	w.s.mu.Lock()
@@ -145,6 +159,9 @@ func (w *writer) commit(status int) bool {
 	instead, words := s.finish(status)
 	h := w.ResponseWriter.Header()
 	if instead == 0 {
+		if w.informed {
+			s.a.secureAgain(h)
+		}
 		s.headers(h)
 		s.mu.Unlock()
 		return true

@@ -68,7 +68,16 @@ func (c *Console) Handler() http.Handler {
 	}
 	mux.HandleFunc(c.Prefix+"static/", serveStatic)
 	mux.Handle(c.Prefix, c.Auth.RequireLogin(c.page(&route{get: func(*view) error { return errNoPage }})))
+	if c.Prefix != "/" {
+		mux.HandleFunc("/", c.misplaced)
+	}
 	return c.Auth.Handler(mux)
+}
+
+// misplaced answers what does not begin with Prefix, and tells the log why nothing else is found either.
+func (c *Console) misplaced(w http.ResponseWriter, r *http.Request) {
+	c.log.Error("console: Console.Handler got a request that is not under Console.Prefix: mount it there, without http.StripPrefix, or set Console.Prefix", "path", r.URL.Path, "prefix", c.Prefix)
+	http.NotFound(w, r)
 }
 
 func parseTemplates() (map[string]*template.Template, error) {

@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -18,6 +19,7 @@ import (
 	"github.com/latchbolt-go/latchbolt"
 	"github.com/latchbolt-go/latchbolt/authhttp"
 	"github.com/latchbolt-go/latchbolt/console"
+	"github.com/latchbolt-go/latchbolt/internal/canary"
 )
 
 // TestCVE_2010_4534_2014_0483 asks each page with parameters that it does not have, among them the names of all fields and
@@ -426,5 +428,23 @@ func TestExportElsewhere(t *testing.T) {
 		if s := strings.TrimLeft(cell, " \u00a0\"\x00\ufeff"); s != "" && strings.ContainsAny(s[:1], "=+-@") || strings.HasPrefix(s, "＝") {
 			t.Errorf("a formula: %q", cell)
 		}
+	}
+}
+
+// A console that is mounted elsewhere than under its prefix finds nothing; the log says why.
+func TestMountedElsewhere(t *testing.T) {
+	w := newWorld(t)
+	var log strings.Builder
+	auth := &authhttp.Auth{Engine: w.eng, Logger: canary.Logger()}
+	con := &console.Console{Auth: auth, Logger: slog.New(slog.NewTextHandler(&log, nil))}
+	mux := http.NewServeMux()
+	mux.Handle("/console/", con.Handler())
+	w.h = auth.Handler(mux)
+	if rec := w.get(w.boss, "/console/users/"); rec.Code != http.StatusNotFound || !strings.Contains(log.String(), "set Console.Prefix") || !strings.Contains(log.String(), "prefix=/admin/") {
+		t.Errorf("%d, the log says %s", rec.Code, log.String())
+	}
+	w = newWorldAt(t, "/")
+	if rec := w.get(w.boss, "/users/"); rec.Code != http.StatusOK {
+		t.Errorf("at the root: %d", rec.Code)
 	}
 }

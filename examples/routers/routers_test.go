@@ -133,6 +133,34 @@ func TestRouters(t *testing.T) {
 	}
 }
 
+// Streams of gin ask their writer for something that is deprecated, and do not look whether it is there.
+func TestStreamOfGin(t *testing.T) {
+	srv := newServer(t, func(auth *authhttp.Auth) http.Handler {
+		r := gin.New()
+		r.GET("/stream", func(c *gin.Context) {
+			if _, err := authhttp.User(c.Request); err != nil {
+				t.Error(err)
+			}
+			n := 0
+			c.Stream(func(w io.Writer) bool {
+				n++
+				c.SSEvent("tick", n)
+				return n < 3
+			})
+		})
+		return auth.Handler(r)
+	})
+	resp, err := srv.Client().Get(srv.URL + "/stream")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != 200 || strings.Count(string(body), "event:tick") != 3 || resp.Header.Get("Vary") != "Cookie" {
+		t.Errorf("status %d, %q, %v, %v", resp.StatusCode, body, resp.Header, err)
+	}
+}
+
 // TestDocs makes sure that docs/ROUTERS.md shows what is tested here.
 func TestDocs(t *testing.T) {
 	data, err := os.ReadFile("../../docs/ROUTERS.md")
