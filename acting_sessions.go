@@ -185,7 +185,7 @@ func (a Administrator) AuditPage(ctx context.Context, q AuditQuery, limit int) (
 	if err != nil {
 		return nil, next, false, err
 	}
-	a.e.settleLater()
+	a.e.settleLater(ctx)
 	var before []byte
 	if !q.Until.IsZero() {
 		before = auditKey(q.Until)
@@ -237,7 +237,7 @@ const maxOverviewDays = 3660
 func (a Administrator) Overview(ctx context.Context, days int) (*Overview, error) {
 	days = min(max(days, 1), maxOverviewDays)
 	o := new(Overview)
-	a.e.settleLater()
+	a.e.settleLater(ctx)
 	err := a.read(ctx, &ruleOverview, 0, func(by *acting) (err error) {
 		*o = Overview{}
 		if err := by.allow(&ruleOverview, nil); err != nil {

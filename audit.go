@@ -198,7 +198,7 @@ func (q *AuditQuery) match(a *AuditEntry) bool {
 // while the body of the loop runs.
 func (e *Engine) Audit(ctx context.Context, q AuditQuery) iter.Seq2[*AuditEntry, error] {
 	return func(yield func(*AuditEntry, error) bool) {
-		e.settleLater()
+		e.settleLater(ctx)
 		var before []byte
 		if !q.Until.IsZero() {
 			before = auditKey(q.Until)

@@ -278,3 +278,37 @@ func TestAuditOff(t *testing.T) {
 		t.Errorf("got %v", actions(all))
 	}
 }
+
+// TestReaderOfTheTrailLeaves: who reads the trail waits for writes under way no longer than the context allows.
+func TestReaderOfTheTrailLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		eng := openOn(t, &memkv.Store{Buckets: latchbolt.Buckets}, nil)
+		defer eng.Close()
+		ada := addUser(t, eng, "ada")
+		inside, release, written := make(chan bool), make(chan bool), make(chan error, 1)
+		go func() {
+			written <- eng.Update(t.Context(), func(*latchbolt.Tx) error {
+				close(inside)
+				<-release
+				return nil
+			})
+		}()
+		<-inside
+		_, err := eng.Authenticate(t.Context(), latchbolt.Password{Username: "ada", Password: "wrong"})
+		want(t, "a wrong password", err, latchbolt.ErrCredentials)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		for _, err := range eng.Audit(ctx, latchbolt.AuditQuery{}) {
+			want(t, "the trail", err, context.DeadlineExceeded)
+		}
+		_, _, err = eng.Throttled(ctx, ada.ID)
+		want(t, "the counters", err, context.DeadlineExceeded)
+		_, err = eng.Sweep(ctx)
+		want(t, "sweeping", err, context.DeadlineExceeded)
+		close(release)
+		must(t, "the update", <-written)
+		if n := len(trail(t, eng, latchbolt.AuditQuery{Action: latchbolt.ActionLoginFailed})); n != 1 {
+			t.Errorf("%d entries afterwards", n)
+		}
+	})
+}

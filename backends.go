@@ -72,7 +72,8 @@ type Backend interface {
 	Authenticate(ctx context.Context, e *Engine, c Credentials) (UserID, error)
 }
 
-// A PermBackend also decides about permissions.
+// A PermBackend also decides about permissions. The engine's own grants are asked for where the first backend stands that
+// is no PermBackend; if all are, they do not count.
 type PermBackend interface {
 	Backend
 	// HasPerm reports whether the user, who may be anonymous or inactive, has a permission for an

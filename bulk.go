@@ -125,6 +125,8 @@ func (e *Engine) Load(ctx context.Context, opts LoadOptions, fn func(*Loader) er
 		return fmt.Errorf("latchbolt: load: the store cannot: %w", errors.ErrUnsupported)
 	}
 	e.clock.follow()
+	e.loads.Add(1)
+	defer e.loads.Add(-1)
 	var fx effects
 	fenced, done := false, false
 	defer func() {

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/latchbolt-go/latchbolt"
@@ -583,4 +584,37 @@ func TestLoadKilled(t *testing.T) {
 func TestLoadUnsupported(t *testing.T) {
 	eng := openOn(t, struct{ kv.Store }{&memkv.Store{Buckets: latchbolt.Buckets}}, nil)
 	want(t, "loading", eng.Load(t.Context(), latchbolt.LoadOptions{}, loaded("ada")), errors.ErrUnsupported)
+}
+
+// TestLoadLeavesTheTrailToReaders: who reads the trail waits for the writes beside their callers, but not while these wait for a load.
+func TestLoadLeavesTheTrailToReaders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		eng := openOn(t, &memkv.Store{Buckets: latchbolt.Buckets}, nil)
+		defer eng.Close()
+		ctx := t.Context()
+		ada := addUser(t, eng, "ada")
+		failed := latchbolt.AuditQuery{Action: latchbolt.ActionLoginFailed}
+		inside, release, loaded := make(chan bool), make(chan bool), make(chan error, 1)
+		go func() {
+			loaded <- eng.Load(ctx, latchbolt.LoadOptions{}, func(*latchbolt.Loader) error {
+				close(inside)
+				<-release
+				return nil
+			})
+		}()
+		<-inside
+		_, err := eng.Authenticate(ctx, latchbolt.Password{Username: "ada", Password: "wrong"})
+		want(t, "a wrong password", err, latchbolt.ErrCredentials)
+		if n := len(trail(t, eng, failed)); n != 0 {
+			t.Errorf("%d entries while they wait for the load", n)
+		}
+		if _, n, err := eng.Throttled(ctx, ada.ID); n != 1 || err != nil {
+			t.Errorf("%d failures, %v", n, err)
+		}
+		close(release)
+		must(t, "loading", <-loaded)
+		if n := len(trail(t, eng, failed)); n != 1 {
+			t.Errorf("%d entries after the load", n)
+		}
+	})
 }

@@ -164,7 +164,7 @@ func (c *Config) check() error {
 		bad("TokenLifetime is %v; at most %v are allowed", c.TokenLifetime, maxTokenTTL)
 	}
 	if t := c.Throttle; t.First < 0 || t.Max < 0 || t.Forget < 0 {
-		bad("Throttle: First, Max and Forget must not be negative; a negative Free turns the throttle off")
+		bad("Throttle: First, Max and Forget must not be negative; a negative Free does not count by account")
 	}
 	if len(c.Hashers) == 0 {
 		bad("Hashers must not be empty: there would be no way to make a hash")

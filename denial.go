@@ -112,6 +112,18 @@ func (d *denials) lift(v denial) {
 	d.n.Store(int64(len(d.users) + len(d.sessions)))
 }
 
+// written lifts, once the transaction is durable, what is in force in memory and stands in the file then. What is changed by the
+// methods of a Tx alone has no revoke that would do so.
+func (tx *Tx) written(v denial) {
+	if tx.e.denied.n.Load() == 0 {
+		return
+	}
+	tx.OnCommit(func() {
+		tx.e.forgotten.Add(1) // before it is out of memory
+		tx.e.denied.lift(v)
+	})
+}
+
 // revoke is update for what takes authority away: if the change is sound but cannot be
 // written, what it says is in force in memory when revoke returns the error. A nil what is nothing.
 func (e *Engine) revoke(ctx context.Context, fn func(*Tx) error, what func() denial) error {

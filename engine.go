@@ -38,11 +38,13 @@ type Engine struct {
 	backends      []Backend
 	permBackends  []PermBackend
 	ownFirst      bool // the engine's grants are asked for before any PermBackend
+	ownNever      bool // they do not count, because every backend is a PermBackend
 	throttle      throttle
 	decoy         atomic.Uint64 // user that is read in place of one who is not there
 	touched       touched
 	forgotten     atomic.Uint64 // how often something went out of memory since the file says it
 	backlog       backlog
+	loads         atomic.Int64 // calls of Load under way
 	vault         sessionVault // where sessions live, if not in the file
 	sweeper       sweeper
 	refusals      refusals
@@ -181,6 +183,7 @@ func (e *Engine) start() error {
 			e.ownFirst = e.ownFirst && i > 0
 		}
 	}
+	e.ownNever = len(e.permBackends) == len(e.backends)
 	var err error
 	if e.hashes, err = newHashPool(c.hashConfig()); err != nil {
 		return err
@@ -271,7 +274,7 @@ func (tx *ReadTx) lastTime() (time.Time, error) {
 // meanwhile fail with [ErrClosed]. A second Close does nothing. Inside a function given to
 // Update or View it is refused with [ErrNested], and nothing is closed.
 func (e *Engine) Close() error {
-	if e.nested() {
+	if e.nested(context.Background()) {
 		return ErrNested
 	}
 	var err error
@@ -280,7 +283,7 @@ func (e *Engine) Close() error {
 		if flushErr := e.flushTouched(context.Background()); flushErr != nil {
 			e.log.Warn("latchbolt: the last use of sessions was not written", "err", flushErr)
 		}
-		if e.worthNoting() && e.noteClock() != nil {
+		if e.worthNoting() && e.noteClock(context.Background()) != nil {
 			e.log.Warn("latchbolt: the clock was not written")
 		}
 		e.closed.Store(true)
@@ -300,8 +303,8 @@ func (e *Engine) worthNoting() bool {
 }
 
 // noteClock stores how late it is, so that a clock that is set back is noticed.
-func (e *Engine) noteClock() error {
-	return e.update(context.Background(), func(tx *Tx) error {
+func (e *Engine) noteClock(ctx context.Context) error {
+	return e.update(ctx, func(tx *Tx) error {
 		return tx.put(bucketMeta, keyClock, timeRecord(tx.now))
 	})
 }

@@ -630,3 +630,49 @@ func TestGlanceChangesNothing(t *testing.T) {
 		}
 	})
 }
+
+// TestDenialsEndWithATransaction: what a full disk kept in memory only is over when the methods of a Tx have written it, too.
+func TestDenialsEndWithATransaction(t *testing.T) {
+	store := newFaultStore()
+	eng := openOn(t, store, nil)
+	ctx := t.Context()
+	ada := addUser(t, eng, "ada")
+	hash := func() (h latchbolt.PasswordHash) {
+		must(t, "reading the hash", eng.View(ctx, func(tx *latchbolt.ReadTx) (err error) {
+			h, err = tx.PasswordHash(ada.ID)
+			return err
+		}))
+		return h
+	}()
+	for _, c := range []struct {
+		what   string
+		engine func() error
+		tx     func(*latchbolt.Tx) error
+	}{
+		{"a password", func() error { return eng.SetPasswordHash(ctx, ada.ID, latchbolt.PasswordHash{}) },
+			func(tx *latchbolt.Tx) error { return tx.SetPasswordHash(ada.ID, hash) }},
+		{"a deactivation", func() error { return eng.UpdateUser(ctx, ada.ID, set(deactivated)) },
+			func(tx *latchbolt.Tx) error {
+				if err := tx.UpdateUser(ada.ID, set(deactivated)); err != nil {
+					return err
+				}
+				return tx.UpdateUser(ada.ID, set(func(u *latchbolt.User) { u.Inactive = false }))
+			}},
+		{"a deletion", func() error { return eng.DeleteUser(ctx, ada.ID) },
+			func(tx *latchbolt.Tx) error { return tx.DeleteUser(ada.ID) }},
+	} {
+		store.failing(kv.ErrFull)
+		want(t, c.what, c.engine(), latchbolt.ErrFull)
+		store.failing(nil)
+		if stats, err := eng.Stats(); stats.Denied != 1 || err != nil {
+			t.Fatalf("%s: %d denied, %v", c.what, stats.Denied, err)
+		}
+		must(t, c.what, eng.Update(ctx, c.tx))
+		if stats, err := eng.Stats(); stats.Denied != 0 || err != nil {
+			t.Errorf("%s: %d denied after it was written, %v", c.what, stats.Denied, err)
+		}
+		if c.what != "a deletion" {
+			authenticate(t, eng, "ada")
+		}
+	}
+}

@@ -49,7 +49,7 @@ func (tx *Tx) RaiseFormat() error {
 }
 
 // Settle waits for writes that nobody waits for.
-func (e *Engine) Settle(context.Context) { e.settleLater() }
+func (e *Engine) Settle(ctx context.Context) { e.settleLater(ctx) }
 
 // An AdminRule is a rule of an Administrator as the documentation lists it.
 type AdminRule struct{ Method, Field, Needs, Limits string }

@@ -121,7 +121,7 @@ func TestPanicsBesideCallers(t *testing.T) {
 		"a write beside the caller":        func() { e.later(ctx, "a write beside the caller", func(*Tx) error { return nil }, nil) },
 	} {
 		run()
-		e.backlog.settle()
+		e.backlog.settle(t.Context())
 		if !strings.Contains(log.String(), `what="`+what+`" panic=canary`) && !strings.Contains(log.String(), `what=`+what+` panic=canary`) {
 			t.Errorf("%s: the log says %s", what, log.String())
 		}

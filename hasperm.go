@@ -168,7 +168,7 @@ func (e *Engine) HasModulePerms(ctx context.Context, id Identity, app string) (b
 		if st.superuser {
 			return true, nil
 		}
-		if st.perms != nil && st.index.anyOf(app, st.perms) {
+		if st.perms != nil && !e.ownNever && st.index.anyOf(app, st.perms) {
 			return true, nil
 		}
 	}
@@ -252,6 +252,9 @@ func (tx *ReadTx) collectPerms(all map[Perm]struct{}, id UserID, from Source, o 
 			}
 			all[p.Perm()] = struct{}{}
 		}
+		return nil
+	}
+	if tx.e.ownNever {
 		return nil
 	}
 	var subjects []Subject

@@ -17,25 +17,40 @@ import (
 
 // A backlog bounds the writes under way beside their callers.
 type backlog struct {
-	slots chan struct{}   // one for each write under way
-	mu    sync.Mutex      // guards group
-	group *sync.WaitGroup // the writes that the next settle waits for
+	slots   chan struct{}   // one for each write under way
+	mu      sync.Mutex      // guards the fields below
+	writing int             // writes under way
+	group   *sync.WaitGroup // the writes that the next settle waits for
 }
 
-// join returns the group that a write belongs to; the write calls its Done.
-func (b *backlog) join() *sync.WaitGroup {
+// join counts a write in. What it returns counts it out.
+func (b *backlog) join() (done func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.group == nil {
 		b.group = new(sync.WaitGroup)
 	}
+	b.writing++
 	b.group.Add(1)
-	return b.group
+	group := b.group
+	return func() {
+		b.mu.Lock()
+		b.writing--
+		b.mu.Unlock()
+		group.Done()
+	}
 }
 
-// settle waits until the writes are done that began before the call. Those that begin
+// idle reports whether there is nothing to wait for.
+func (b *backlog) idle() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.writing == 0
+}
+
+// settle waits until the writes are done that began before the call, or the context is. Those that begin
 // meanwhile are in another group, so it cannot be kept waiting for ever.
-func (b *backlog) settle() {
+func (b *backlog) settle(ctx context.Context) {
 	b.mu.Lock()
 	before := b.group
 	if before == nil {
@@ -47,8 +62,16 @@ func (b *backlog) settle() {
 	next.Add(1)
 	b.group = next
 	b.mu.Unlock()
-	before.Wait()
-	next.Done()
+	done := make(chan struct{})
+	go func() {
+		before.Wait()
+		next.Done()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done(): // whoever reads after that is told so
+	}
 }
 
 const maxBacklog = 64
@@ -73,25 +96,26 @@ func (e *Engine) later(ctx context.Context, what string, fn func(*Tx) error, don
 		run()
 		return
 	}
-	group := e.backlog.join()
+	written := e.backlog.join()
 	go func() {
 		defer func() { <-e.backlog.slots }()
-		defer group.Done()
+		defer written()
 		run()
 	}()
 }
 
-// settleLater waits until the writes under way are done. Inside a transaction it does
-// not: the writes wait for that.
-func (e *Engine) settleLater() {
-	if !e.nested() {
-		e.backlog.settle()
+// settleLater waits until the writes under way are done, or the context is. Inside a transaction it does
+// not, nor during a load: the writes wait for that.
+func (e *Engine) settleLater(ctx context.Context) {
+	if !e.backlog.idle() && e.loads.Load() == 0 && !e.nested(ctx) {
+		e.backlog.settle(ctx)
 	}
 }
 
-// nested reports whether the caller is inside a function given to Update or View.
-func (e *Engine) nested() bool {
-	_, err := e.store.Update(context.Background(), func(kv.Tx) error { return nil })
+// nested reports whether the caller is inside a function given to Update or View. To find out it waits for its turn to write, until the
+// context is done.
+func (e *Engine) nested(ctx context.Context) bool {
+	_, err := e.store.Update(ctx, func(kv.Tx) error { return nil })
 	return errors.Is(err, kv.ErrNested)
 }
 
@@ -257,6 +281,6 @@ func (e *Engine) stopBackground() {
 		t.timer.Stop()
 	}
 	t.mu.Unlock()
-	e.settleLater()
+	e.backlog.settle(context.Background())
 	e.background.Wait()
 }

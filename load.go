@@ -10,14 +10,29 @@ import (
 	"github.com/latchbolt-go/latchbolt/internal/kv"
 )
 
-// A permIndex numbers the permissions. The number of a [Perm] is the lowest
-// PermissionID that has the name.
+// A permIndex numbers the permissions. The number of a [Perm] is that of the lowest
+// PermissionID that has the name: the identifier itself below denseIDs, and denseIDs and how many came before it from there on.
 type permIndex struct {
 	rev    kv.Rev
 	number map[Perm]uint32
 	late   map[Perm]uint32         // those that were defined since number was made; few
-	alias  map[PermissionID]uint32 // only for those whose number is another's
+	alias  map[PermissionID]uint32 // only for those whose number is not the identifier
 	apps   map[string][]uint32     // of number
+	far    uint32                  // how many numbers from denseIDs on there are
+}
+
+// denseIDs is from where on identifiers are counted to get numbers. A set of permissions has a bit for each number up to the
+// highest, and another system may have chosen any identifiers.
+const denseIDs = 1 << 14
+
+// give numbers a permission whose name is new, and reports whether the number is not the identifier. Permissions come by identifier.
+func (x *permIndex) give(id PermissionID) (n uint32, other bool) {
+	if id < denseIDs {
+		return uint32(id), false
+	}
+	n = denseIDs + x.far
+	x.far++
+	return n, PermissionID(n) != id
 }
 
 // find returns the number of a permission.
@@ -37,13 +52,16 @@ func (x *permIndex) with(defined []Permission, rev kv.Rev) *permIndex {
 	if len(x.late)+len(defined) > maxLate {
 		return nil
 	}
-	y := &permIndex{rev: rev, number: x.number, alias: x.alias, apps: x.apps, late: make(map[Perm]uint32, len(x.late)+len(defined))}
+	y := &permIndex{rev: rev, number: x.number, alias: x.alias, apps: x.apps, far: x.far, late: make(map[Perm]uint32, len(x.late)+len(defined))}
 	maps.Copy(y.late, x.late)
 	defined = slices.SortedFunc(slices.Values(defined), func(a, b Permission) int { return cmp.Compare(a.ID, b.ID) })
 	for _, p := range defined {
-		n, ok := y.find(p.Perm())
-		if !ok {
-			y.late[p.Perm()] = uint32(p.ID)
+		n, other := y.find(p.Perm())
+		if !other {
+			n, other = y.give(p.ID)
+			y.late[p.Perm()] = n
+		}
+		if !other {
 			continue
 		}
 		if len(y.alias) == len(x.alias) {
@@ -133,7 +151,10 @@ func (tx *ReadTx) readPerms() (*permIndex, error) {
 			x.alias[p.ID] = n
 			continue
 		}
-		n := uint32(p.ID)
+		n, other := x.give(p.ID)
+		if other {
+			x.alias[p.ID] = n
+		}
 		x.number[perm] = n
 		x.apps[p.App] = append(x.apps[p.App], n)
 	}

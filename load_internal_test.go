@@ -17,12 +17,12 @@ func TestIndexGrowsAsTheFileDoes(t *testing.T) {
 	w.must(toUser(w))
 	rng := rand.New(rand.NewPCG(2, 8))
 	var names []Perm
-	nextID := PermissionID(1000)
+	nextID := PermissionID(denseIDs - 1500) // to both sides of it
 	grown, late := 0, 0
 	for range 300 {
 		w.has() // has the index read
 		before := w.e.cache.perms.Load()
-		nextID += 10
+		nextID += 10 + PermissionID(rng.IntN(2)*rng.IntN(2)*int(nextID)/100)
 		w.must(w.e.Update(w.ctx, func(tx *Tx) error {
 			name, spread := rng.IntN(20), 1+rng.IntN(3)
 			for range 1 + rng.IntN(6) {

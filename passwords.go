@@ -26,6 +26,7 @@ func (tx *Tx) SetPasswordHash(id UserID, h PasswordHash) error {
 	if err := tx.endAll(u); err != nil {
 		return err
 	}
+	tx.written(denial{users: []UserID{id}, password: true})
 	return tx.replaceHash(u, h)
 }
 

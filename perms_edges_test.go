@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -275,6 +276,76 @@ func TestGrantsOfNoSubject(t *testing.T) {
 		}
 		if err := eng.Revoke(t.Context(), s, "blog.add_post"); !errors.Is(err, latchbolt.ErrNotFound) {
 			t.Errorf("revoking from %T: %v", s, err)
+		}
+	}
+}
+
+// TestPermissionsWithHighNumbers: another system may have given its permissions any identifiers, and what is kept of a user must not grow with them.
+func TestPermissionsWithHighNumbers(t *testing.T) {
+	eng := openOn(t, newFaultStore(), nil)
+	ctx := t.Context()
+	ada := addUser(t, eng, "ada")
+	high := []latchbolt.PermissionID{2, 1<<14 - 1, 1 << 14, 1<<30 + 5, 1<<31 - 1}
+	must(t, "inserting permissions", eng.Update(ctx, func(tx *latchbolt.Tx) error {
+		for i, id := range high {
+			p := latchbolt.Permission{ID: id, App: "blog", Codename: fmt.Sprint("p", i)}
+			if err := tx.InsertPermission(&p); err != nil {
+				return err
+			}
+			if i%2 == 0 {
+				if err := tx.Grant(ada.ID, p.Perm()); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	id, err := eng.Identity(ctx, ada.ID)
+	must(t, "identity", err)
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; n > 8<<20 {
+		t.Errorf("reading a user takes %d bytes", n)
+	}
+	for i := range high {
+		p := latchbolt.Perm(fmt.Sprint("blog.p", i))
+		if ok, err := eng.HasPerm(ctx, id, p); ok != (i%2 == 0) || err != nil {
+			t.Errorf("%s: %v, %v", p, ok, err)
+		}
+	}
+}
+
+// TestOnlyPermBackends: where every backend decides about permissions itself, the engine's grants count for no question.
+func TestOnlyPermBackends(t *testing.T) {
+	ext := permBackend{fakeBackend: fakeBackend{name: "ext", err: latchbolt.ErrSkip},
+		has: func(_ latchbolt.Identity, p latchbolt.Perm, _ latchbolt.Object) (bool, error) {
+			return p == "ext.view", nil
+		},
+		perms: func(latchbolt.Identity, latchbolt.Object) ([]latchbolt.Perm, error) {
+			return []latchbolt.Perm{"ext.view"}, nil
+		}}
+	eng := openOn(t, newFaultStore(), &latchbolt.Config{Backends: []latchbolt.Backend{ext}})
+	ctx := t.Context()
+	define(t, eng, "blog.add")
+	ada, root := addUser(t, eng, "ada"), addUser(t, eng, "root")
+	must(t, "making a superuser", eng.UpdateUser(ctx, root.ID, set(makeSuperuser)))
+	for _, u := range []latchbolt.UserID{ada.ID, root.ID} {
+		must(t, "granting", eng.Grant(ctx, u, "blog.add"))
+		id, err := eng.Identity(ctx, u)
+		must(t, "identity", err)
+		for p, want := range map[latchbolt.Perm]bool{"blog.add": u == root.ID, "ext.view": true} {
+			ok, err := eng.HasPerm(ctx, id, p)
+			must(t, "HasPerm", err)
+			module, err := eng.HasModulePerms(ctx, id, p.App())
+			must(t, "HasModulePerms", err)
+			all, err := eng.Perms(ctx, id, latchbolt.FromAll)
+			must(t, "Perms", err)
+			d, err := eng.Explain(ctx, id, p)
+			must(t, "Explain", err)
+			if listed := slices.Contains(all, p); ok != want || module != want || listed != want || d.Allowed != want {
+				t.Errorf("%v, %s: had %v, of the app %v, listed %v, explained %v; want %v", id, p, ok, module, listed, d.Allowed, want)
+			}
 		}
 	}
 }

@@ -26,7 +26,7 @@ func TestNewSessionsWaitForOthers(t *testing.T) {
 		if _, err := e.Login(ctx, id, LoginOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		e.settleLater()
+		e.settleLater(t.Context())
 		if got := e.newSessions.Load(); got != int64(i%mergeBusy) {
 			t.Fatalf("%d sessions are filed as new after %d logins", got, i)
 		}
@@ -36,7 +36,7 @@ func TestNewSessionsWaitForOthers(t *testing.T) {
 		if _, err := e.Login(ctx, id, LoginOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		e.settleLater()
+		e.settleLater(t.Context())
 		if got := e.newSessions.Load(); got != int64(i%mergeIdle) {
 			t.Fatalf("%d sessions are filed as new after %d logins and no other write", got, i)
 		}

@@ -26,7 +26,7 @@ func ParseSessionID(s string) (id SessionID, err error) {
 	if base64.RawURLEncoding.DecodedLen(len(s)) != len(id) {
 		return id, ErrNoSession
 	}
-	if _, err := base64.RawURLEncoding.Strict().Decode(id[:], []byte(s)); err != nil {
+	if n, err := base64.RawURLEncoding.Strict().Decode(id[:], []byte(s)); err != nil || n != len(id) { // it passes over line breaks
 		return SessionID{}, ErrNoSession
 	}
 	return id, nil

@@ -87,7 +87,7 @@ func TestLoginTellsWhatTheSessionIs(t *testing.T) {
 	if id, err := latchbolt.ParseSessionID(s.ID.String()); err != nil || id != s.ID {
 		t.Errorf("identifier: got %v, %v", id, err)
 	}
-	for _, bad := range []string{"", "x", s.ID.String() + "A", s.ID.String()[1:], s.ID.String()[:21] + "!", s.ID.String()[:21] + "_"} {
+	for _, bad := range []string{"", "x", s.ID.String() + "A", s.ID.String()[1:], s.ID.String()[:21] + "!", s.ID.String()[:21] + "_", s.ID.String()[:20] + "\n\n"} {
 		_, err := latchbolt.ParseSessionID(bad)
 		want(t, fmt.Sprintf("identifier %q", bad), err, latchbolt.ErrNoSession)
 	}

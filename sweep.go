@@ -93,7 +93,7 @@ func (e *Engine) Sweep(ctx context.Context) (r SweepReport, err error) {
 		r.Other, other = e.vault.sweep(ctx)
 		defer func() { err = errors.Join(err, other) }()
 	}
-	if err := e.noteClock(); err != nil {
+	if err := e.noteClock(ctx); err != nil {
 		return r, err
 	}
 	if err := e.update(ctx, func(tx *Tx) error { return tx.mergeNew(nil) }); err != nil {

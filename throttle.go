@@ -18,8 +18,8 @@ import (
 // are in the file, so a restart forgives nothing.
 type ThrottleConfig struct {
 	// Free is how many failures in a row cost nothing. 0 means 5; negative
-	// turns the throttle off, which NIST SP 800-63B-4 (3.2.2) does not allow
-	// for a system that people rely on.
+	// does not count by account, which NIST SP 800-63B-4 (3.2.2) does not allow
+	// for a system that people rely on. Addresses are counted all the same, see SourceFree.
 	Free int
 	// First is the first delay. 0 means 1 s.
 	First time.Duration
@@ -68,7 +68,16 @@ type throttle struct {
 type unwritten struct {
 	failures int
 	last     time.Time
+	// writes are the writes of failures that are under way, by the number that the file has when they are committed. Between the commit
+	// of one and the moment at which it is known here, its failure is in the file and among failures as well.
+	writes map[int]*failureWrite
 }
+
+// A failureWrite is one write of a failure.
+type failureWrite struct{ ids []throttleID }
+
+// noNumber is the number of a write that does not put anything into the file.
+const noNumber = -1
 
 func (t *throttle) init(cfg ThrottleConfig) {
 	t.cfg = cfg
@@ -77,11 +86,11 @@ func (t *throttle) init(cfg ThrottleConfig) {
 	t.unwritten = make(map[throttleID]unwritten)
 }
 
-// pending returns the failures that the file does not know yet.
-func (t *throttle) pending(id throttleID) unwritten {
+// pending returns how many failures the file does not know yet.
+func (t *throttle) pending(id throttleID) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.unwritten[id]
+	return t.unwritten[id].failures
 }
 
 // forgive forgets the failures of an account that the file does not know yet. Writes of
@@ -108,24 +117,64 @@ func (t *throttle) makeRoomLocked() {
 	}
 }
 
-// addPending adds failures to those that are not written, or takes away those that are now.
-func (t *throttle) addPending(ids []throttleID, n int, at time.Time) {
+// addPending adds a failure to those that are not written.
+func (t *throttle) addPending(ids []throttleID, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if n < 0 {
-		t.written++
-	}
 	for _, id := range ids {
 		p := t.unwritten[id]
-		if p.failures += n; p.failures <= 0 {
-			delete(t.unwritten, id)
-			continue
-		}
-		if p.failures == n {
+		if p.failures++; p.failures == 1 {
 			t.makeRoomLocked()
 		}
 		if at.After(p.last) {
 			p.last = at
+		}
+		t.unwritten[id] = p
+	}
+}
+
+// writing notes how many failures of a counter the file has when a write is committed.
+func (t *throttle) writing(w *failureWrite, id throttleID, number int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p, ok := t.unwritten[id]
+	if !ok {
+		return // it was forgiven
+	}
+	p.forget(w)
+	if p.writes == nil {
+		p.writes = make(map[int]*failureWrite)
+	}
+	p.writes[number] = w
+	t.unwritten[id] = p
+}
+
+// forget takes a write out of those under way, and reports whether it was among them.
+func (p *unwritten) forget(w *failureWrite) bool {
+	for number, one := range p.writes {
+		if one == w {
+			delete(p.writes, number)
+			return true
+		}
+	}
+	return false
+}
+
+// wrote takes away the failure of a write from those that are not written, or if it failed, leaves it among them.
+func (t *throttle) wrote(w *failureWrite, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err == nil {
+		t.written++
+	}
+	for _, id := range w.ids {
+		p := t.unwritten[id]
+		if !p.forget(w) || err != nil {
+			continue // those that were forgiven meanwhile are gone, and others may have come
+		}
+		if p.failures--; p.failures <= 0 {
+			delete(t.unwritten, id)
+			continue
 		}
 		t.unwritten[id] = p
 	}
@@ -320,7 +369,13 @@ func (c tally) with(p unwritten, since time.Time) (n int, last time.Time) {
 	if p.last.After(c.last) {
 		c.last = p.last
 	}
-	return c.failures + p.failures, c.last
+	n = c.failures + p.failures
+	for number := range p.writes {
+		if number != noNumber && number <= c.failures {
+			n-- // it is one of those in the file
+		}
+	}
+	return n, c.last
 }
 
 // maxWaiting is how many attempts may wait for others of their account or source.
@@ -362,19 +417,17 @@ func (e *Engine) countFailure(ctx context.Context, ids []throttleID) {
 	if len(ids) == 0 {
 		return
 	}
-	e.throttle.addPending(ids, 1, e.clock.now())
-	e.later(ctx, "counting a failed login", func(tx *Tx) error { return tx.fail(ids) }, func(err error) {
-		if err == nil {
-			e.throttle.addPending(ids, -1, time.Time{})
-		} // otherwise it stays counted in memory
-	})
+	w := &failureWrite{ids}
+	e.throttle.addPending(ids, e.clock.now())
+	e.later(ctx, "counting a failed login", func(tx *Tx) error { return tx.fail(w) },
+		func(err error) { e.throttle.wrote(w, err) })
 }
 
 // fail writes a failure down that was counted in memory, unless it was forgiven
 // meanwhile or its user is gone.
-func (tx *Tx) fail(ids []throttleID) error {
-	for _, id := range ids {
-		if tx.e.throttle.pending(id).failures == 0 {
+func (tx *Tx) fail(w *failureWrite) error {
+	for _, id := range w.ids {
+		if tx.e.throttle.pending(id) == 0 {
 			continue
 		}
 		if id.class == throttleUser {
@@ -383,6 +436,7 @@ func (tx *Tx) fail(ids []throttleID) error {
 				return err
 			}
 			if !there {
+				tx.e.throttle.writing(w, id, noNumber)
 				continue
 			}
 		}
@@ -390,6 +444,7 @@ func (tx *Tx) fail(ids []throttleID) error {
 		if err != nil {
 			return err
 		}
+		tx.e.throttle.writing(w, id, c.failures+1)
 		r := &throttleRecord{print: id.print, failures: uint32(c.failures + 1), last: tx.now}
 		if err := tx.put(bucketThrottle, id.key(), r.encode()); err != nil {
 			return err
@@ -400,7 +455,7 @@ func (tx *Tx) fail(ids []throttleID) error {
 
 // failed reports whether an account has failures to forgive.
 func (tx *ReadTx) failed(user UserID) (bool, error) {
-	if tx.e.throttle.pending(throttleID{class: throttleUser, n: uint64(user)}).failures > 0 {
+	if tx.e.throttle.pending(throttleID{class: throttleUser, n: uint64(user)}) > 0 {
 		return true, nil
 	}
 	return tx.has(bucketThrottle, throttleKey(throttleUser, uint64(user)))
@@ -432,14 +487,30 @@ func (tx *Tx) unlockAudited(id UserID) error {
 // Throttled returns how long attempts on a user's account are refused from
 // now on, and how many failed in a row; 0 and 0 mean that nothing stands in the way.
 func (e *Engine) Throttled(ctx context.Context, id UserID) (wait time.Duration, failures int, err error) {
-	e.settleLater()
+	e.settleLater(ctx)
 	at := throttleID{class: throttleUser, n: uint64(id)}
-	pending := e.throttle.pending(at)
-	err = e.view(ctx, func(tx *ReadTx) error {
-		c, err := tx.tally(at)
-		n, last := c.with(pending, tx.now.Add(-e.throttle.cfg.Forget))
-		failures, wait = n, e.throttle.left(n, e.throttle.free(at), last, tx.now)
-		return err
-	})
-	return wait, failures, err
+	for known := false; !known && err == nil; {
+		written, _ := e.throttle.look()
+		var c tally
+		var now time.Time
+		err = e.view(ctx, func(tx *ReadTx) (err error) {
+			now = tx.now
+			c, err = tx.tally(at)
+			return err
+		})
+		wait, failures, known = e.throttle.known(at, c, now, written)
+	}
+	if err != nil {
+		return 0, 0, err
+	}
+	return wait, failures, nil
+}
+
+// known returns what is known of a counter, by what the file said of it after written failures were moved to it; ok is false if one was
+// moved since.
+func (t *throttle) known(id throttleID, c tally, now time.Time, written uint64) (wait time.Duration, failures int, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	failures, last := c.with(t.unwritten[id], now.Add(-t.cfg.Forget))
+	return t.left(failures, t.free(id), last, now), failures, t.written == written
 }

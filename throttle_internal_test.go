@@ -125,7 +125,7 @@ func TestSharedSlots(t *testing.T) {
 	}
 	fail := func(name string) error {
 		_, err := w.e.Authenticate(w.ctx, Password{Username: name, Password: "wrong"})
-		w.e.settleLater()
+		w.e.settleLater(t.Context())
 		return err
 	}
 	for range 3 {
@@ -196,45 +196,99 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+// TestFailuresAreCountedOnce: a failure that is in the file already, and not yet known to be, is one failure. Otherwise the right password
+// would be refused too early.
+func TestFailuresAreCountedOnce(t *testing.T) {
+	w := newCacheWorld(t, Config{Throttle: ThrottleConfig{Free: 2, First: time.Hour, Max: time.Hour}})
+	committed, release := make(chan bool), make(chan bool)
+	w.store.on(atCommitted, func() {
+		close(committed)
+		<-release
+	})
+	if _, err := w.e.Authenticate(w.ctx, Password{Username: "ada", Password: "wrong"}); !errors.Is(err, ErrCredentials) {
+		t.Fatalf("a wrong password: %v", err)
+	}
+	<-committed
+	ids := []throttleID{{class: throttleUser, n: uint64(w.user)}}
+	if wait, done, err := w.e.admit(w.ctx, ids); err != nil || done == nil {
+		t.Errorf("after one failure of two that are free: wait %v, %v", wait, err)
+	} else {
+		done()
+	}
+	if _, err := w.e.Authenticate(w.ctx, Password{Username: "ada", Password: "pw"}); err != nil {
+		t.Errorf("the right password: %v", err)
+	}
+	close(release)
+}
+
 // TestPendingFailures: what is counted in memory, moved to the file, forgiven, and bounded.
 func TestPendingFailures(t *testing.T) {
 	var th throttle
 	th.init(ThrottleConfig{})
 	a, b := throttleID{class: throttleUser, n: 1}, throttleID{class: throttleName, n: 2, print: 3}
 	at := time.Unix(1000, 0)
-	th.addPending([]throttleID{a, b}, 1, at)
-	th.addPending([]throttleID{a}, 1, at.Add(-time.Second))
-	if p := th.pending(a); p.failures != 2 || !p.last.Equal(at) {
+	th.addPending([]throttleID{a, b}, at)
+	th.addPending([]throttleID{a}, at.Add(-time.Second))
+	if p := th.unwritten[a]; p.failures != 2 || !p.last.Equal(at) {
 		t.Errorf("got %+v", p)
 	}
-	th.addPending([]throttleID{a}, 1, at.Add(time.Second))
-	if p := th.pending(a); p.failures != 3 || !p.last.Equal(at.Add(time.Second)) || th.written != 0 {
+	th.addPending([]throttleID{a}, at.Add(time.Second))
+	if p := th.unwritten[a]; p.failures != 3 || !p.last.Equal(at.Add(time.Second)) || th.written != 0 {
 		t.Errorf("got %+v, %d written", p, th.written)
 	}
-	th.addPending([]throttleID{a, b}, -1, time.Time{})
-	if p := th.pending(a); p.failures != 2 || th.written != 1 || th.pending(b) != (unwritten{}) || len(th.unwritten) != 1 {
+	now := func(stored int) int {
+		n, _ := tally{stored, at}.with(th.unwritten[a], at)
+		return n
+	}
+	one, two := &failureWrite{[]throttleID{a, b}}, &failureWrite{[]throttleID{a}}
+	th.writing(two, a, 1) // a run that is dropped
+	th.writing(one, a, 1)
+	th.writing(one, b, 1)
+	th.writing(two, a, 2)
+	for stored, want := range []int{3, 3, 3, 4} { // the last is by somebody else
+		if n := now(stored); n != want {
+			t.Errorf("%d failures with %d in the file, want %d", n, stored, want)
+		}
+	}
+	th.wrote(two, errNotCommitted)
+	if n := now(1); n != 3 || th.written != 0 {
+		t.Errorf("%d failures after a write that failed, %d written", n, th.written)
+	}
+	th.wrote(one, nil)
+	if p := th.unwritten[a]; p.failures != 2 || th.written != 1 || th.pending(b) != 0 || len(th.unwritten) != 1 || now(1) != 3 {
 		t.Errorf("got %+v, %d written, %d counters", p, th.written, len(th.unwritten))
 	}
+	th.writing(two, a, 2)
 	th.forgive(1)
-	if th.pending(a).failures != 0 || len(th.unwritten) != 0 {
+	if th.pending(a) != 0 || len(th.unwritten) != 0 {
 		t.Error("not forgiven")
 	}
+	th.addPending([]throttleID{a}, at)
+	th.wrote(two, nil)
+	if th.pending(a) != 1 {
+		t.Error("a failure is not counted that came after others were forgiven")
+	}
+	th.writing(two, a, noNumber)
+	if n := now(9); n != 10 {
+		t.Errorf("%d failures", n)
+	}
+	th.wrote(two, nil)
 	for n := range uint64(maxUnwritten) {
 		class := byte(throttleName)
 		if n < 10 {
 			class = throttleUser
 		}
-		th.addPending([]throttleID{{class: class, n: n}}, 1, at)
+		th.addPending([]throttleID{{class: class, n: n}}, at)
 	}
 	if len(th.unwritten) != maxUnwritten {
 		t.Errorf("%d counters", len(th.unwritten))
 	}
-	th.addPending([]throttleID{{class: throttleUser, n: 99}}, 1, at)
-	if len(th.unwritten) != maxUnwritten || th.pending(throttleID{class: throttleUser, n: 99}).failures != 1 {
+	th.addPending([]throttleID{{class: throttleUser, n: 99}}, at)
+	if len(th.unwritten) != maxUnwritten || th.pending(throttleID{class: throttleUser, n: 99}) != 1 {
 		t.Errorf("%d counters after one more", len(th.unwritten))
 	}
 	for n := range uint64(10) {
-		if th.pending(throttleID{class: throttleUser, n: n}).failures != 1 {
+		if th.pending(throttleID{class: throttleUser, n: n}) != 1 {
 			t.Errorf("the counter of user %d was let go", n)
 		}
 	}

@@ -302,6 +302,7 @@ func (tx *Tx) UpdateUser(id UserID, fn func(*User) error) error {
 		if err := tx.endAll(&u); err != nil {
 			return err
 		}
+		tx.written(denial{users: []UserID{id}, inactive: true})
 	}
 	if !u.LastLogin.Equal(old.LastLogin) {
 		if err := tx.putLogin(id, u.LastLogin); err != nil {
@@ -346,6 +347,7 @@ func (tx *Tx) DeleteUser(id UserID) error {
 	}
 	tx.countHash(u.hash, PasswordHash{})
 	tx.touchUser(id)
+	tx.written(denial{users: []UserID{id}, inactive: true, password: true})
 	return tx.delete(bucketUser, userKey(id))
 }
 
