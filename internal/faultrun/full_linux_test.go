@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -125,7 +126,7 @@ func (d *disk) revoke(t *testing.T) {
 			}
 			d.inForce = append(d.inForce, call.name)
 		}
-		if took := time.Since(start); took > slow {
+		if took := time.Since(start); took > 5*slow { // a full file system looks everywhere for room, on a busy machine for seconds
 			t.Errorf("%s took %v", call.name, took)
 		}
 	}
@@ -193,21 +194,36 @@ func (d *disk) makeRoom(t *testing.T) {
 	must(t, os.Remove(d.ballast()))
 }
 
-// resumed is how soon writes have to work when there is room.
-const resumed = time.Second
+// room takes some of what is free, and keeps it, and reports whether there was so much.
+func (d *disk) room(t *testing.T) bool {
+	t.Helper()
+	f, err := os.Create(filepath.Join(d.dir, "room"))
+	if err == nil {
+		_, err = f.Write(make([]byte, 1<<20))
+		err = errors.Join(err, f.Sync(), f.Close())
+	}
+	if err != nil && !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+	return err == nil
+}
 
 // resume does again what is in memory only, with nothing opened anew, and looks at the file afterwards.
 func (d *disk) resume(t *testing.T) {
 	t.Helper()
 	d.check(t, "when there is room")
-	start := time.Now()
-	for { // the file system gives the room back a moment later
+	start, failed := time.Now(), 0
+	for { // the file system gives the room back a moment later, and from then on writes work
+		room := d.room(t)
 		err := d.e.Record(t.Context(), latchbolt.AuditEntry{Action: "app.again"})
 		if err == nil {
 			break
 		}
-		if time.Since(start) > resumed {
-			t.Fatalf("writes do not work again: %v", err)
+		if room {
+			failed++
+		}
+		if failed > 3 || time.Since(start) > time.Minute {
+			t.Fatalf("writes do not work again, %d of them beside others that do: %v", failed, err)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
