@@ -234,12 +234,20 @@ func (d *disk) room(t *testing.T) bool {
 	return err == nil
 }
 
+// reopen opens the file again, which has to work as soon as there is room.
 func (d *disk) reopen(t *testing.T) {
 	t.Helper()
 	must(t, d.e.Close())
-	var err error
-	d.e, err = latchbolt.Open(d.path(), config())
-	must(t, err)
+	for start := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		e, err := latchbolt.Open(d.path(), config())
+		if err == nil {
+			d.e = e
+			return
+		}
+		if !errors.Is(err, latchbolt.ErrFull) && !errors.Is(err, syscall.ENOSPC) || time.Since(start) > time.Minute {
+			t.Fatal(err)
+		}
+	}
 }
 
 // resume does again what is in memory only, with nothing opened anew, and looks at the file afterwards.
