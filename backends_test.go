@@ -337,7 +337,7 @@ func TestRemoteUser(t *testing.T) {
 func TestHashUpgrade(t *testing.T) {
 	ctx := t.Context()
 	h := &hookedHasher{}
-	eng := open(t, &latchbolt.Config{Hashers: []latchbolt.Hasher{h}})
+	eng := open(t, &latchbolt.Config{Hashers: []latchbolt.Hasher{h}, HashSlots: 2}) // one for the change in the midst of a check
 	old, err := latchbolt.ParsePasswordHash("hooked$old$" + goodPassword)
 	must(t, "hash", err)
 	u := &latchbolt.User{Username: "ada"}

@@ -3,6 +3,7 @@ package latchbolt
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/latchbolt-go/latchbolt/internal/kv"
 	"github.com/latchbolt-go/latchbolt/internal/record"
@@ -70,3 +71,6 @@ func AdminRules() (all []AdminRule) {
 	}
 	return all
 }
+
+// CPUTime is what the process has taken of the processors so far.
+func CPUTime() time.Duration { return cpuTime() }

@@ -82,7 +82,8 @@ func TestTokensComeOnce(t *testing.T) {
 		}
 		selectors[tok.sel], secrets[tok.ver] = true, true
 	}
-	if len(secrets) != n || len(selectors) < n-1 { // 40 random bits at one moment
+	// With 40 random bits at one moment two of them are the same in one run of fifty, and three times that happens in one of a million.
+	if len(secrets) != n || len(selectors) < n-2 {
 		t.Errorf("%d secrets, %d selectors of %d tokens", len(secrets), len(selectors), n)
 	}
 }

@@ -199,7 +199,7 @@ func TestCVE_2010_4535(t *testing.T) {
 		start := time.Now()
 		res := s.browser().get("/accounts/password/reset/" + tok + "/")
 		want(t, fmt.Sprintf("%.20s…", tok), res, 200, "not good any more")
-		if d := time.Since(start); d > 2*time.Second {
+		if d := time.Since(start); d > 20*time.Second {
 			t.Errorf("%.20s…: took %v", tok, d)
 		}
 		if len(tok) > 4 && strings.Contains(body(res), tok) || len(res.Cookies()) != 0 {
@@ -489,7 +489,7 @@ func TestCVE_2013_0306(t *testing.T) {
 			if res.StatusCode != c.status {
 				t.Errorf("%s, %s: got %d, want %d", path, what, res.StatusCode, c.status)
 			}
-			if d := time.Since(start); d > 2*time.Second {
+			if d := time.Since(start); d > 20*time.Second {
 				t.Errorf("%s, %s: took %v", path, what, d)
 			}
 		}

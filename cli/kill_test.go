@@ -98,6 +98,12 @@ func TestKilled(t *testing.T) {
 	}
 }
 
+// killMoment is when to kill a command that takes so long: by chance, but of each five once in each quarter of the time, and once after it.
+func killMoment(rng *rand.Rand, took time.Duration, counts map[string]int) time.Duration {
+	fifth := counts["all"] % 5
+	return time.Duration((float64(fifth) + rng.Float64()) / 5 * float64(took) * 5 / 4)
+}
+
 // test kills one command some times.
 func (k *killable) test(t *testing.T, base *bench, socket bool, rounds int, rng *rand.Rand, counts map[string]int) {
 	run := base.copy(t)
@@ -126,7 +132,7 @@ func (k *killable) test(t *testing.T, base *bench, socket bool, rounds int, rng 
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Duration(rng.Int64N(int64(took) * 5 / 4)))
+		time.Sleep(killMoment(rng, took, counts))
 		if socket {
 			b.kill()
 		} else {
@@ -134,6 +140,7 @@ func (k *killable) test(t *testing.T, base *bench, socket bool, rounds int, rng 
 		}
 		_ = cmd.Wait()
 		got := b.state()
+		counts["all"]++
 		outcome, err := judge(before, after, got)
 		if err != nil {
 			t.Fatalf("killed: %v", err)

@@ -99,6 +99,31 @@ func TestSteps(t *testing.T) {
 	}
 }
 
+// TestOutOfTime: what go test says of a fuzz target whose time ended in an awkward moment is no failure, unless an input was kept that fails.
+func TestOutOfTime(t *testing.T) {
+	const begin, end = "fuzz: elapsed: 3s, execs: 7877 (2624/sec), new interesting: 6 (total: 28)\n--- FAIL: FuzzA (3.01s)\n", "FAIL\nexit status 1\nFAIL\tx/y\t3.2s\n"
+	late := begin + outOfTime + "\n" + end
+	for _, c := range []struct {
+		what, prints, replays string
+		verdict               string
+		wrong, repeat         int
+	}{
+		{"nothing was found", late, "--- PASS: FuzzA (0.1s)\nPASS\n", "passed", 0, 0},
+		{"an input was kept", late, "--- FAIL: FuzzA (0.1s)\n\nFAIL\n", "FAILED", 2, 1},
+		{"another message", begin + "    fuzzing process hung or terminated unexpectedly: exit status 2\n" + end, "PASS\n", "FAILED", 2, 1},
+		{"an input was told of", late + "    go test -run=FuzzA/0afbd525c6078001\n", "PASS\n", "FAILED", 2, 1},
+		{"another test failed", "--- FAIL: TestA (0.1s)\n" + late, "PASS\n", "FAILED", 3, 1},
+		{"nothing was run", "--- FAIL: FuzzA (3.01s)\n" + outOfTime + "\n" + end, "PASS\n", "FAILED", 1, 0},
+	} {
+		t.Setenv(scriptEnv, c.prints)
+		s := &step{name: "x", args: []string{os.Args[0]}, replay: []string{"env", scriptEnv + "=" + c.replays, os.Args[0]}, counts: []string{"execs>0"}, fuzz: "FuzzA", pkg: "./pkg"}
+		res := s.run(t.Context(), ".", new(bytes.Buffer))
+		if res.verdict() != c.verdict || len(res.wrong) != c.wrong || len(res.repeat) != c.repeat {
+			t.Errorf("%s: %s, %q, repeated by %q", c.what, res.verdict(), res.wrong, res.repeat)
+		}
+	}
+}
+
 // TestReport writes a report with a failure and looks whether all is in it that one needs.
 func TestReport(t *testing.T) {
 	o := &options{size: "ci", seed: 99}

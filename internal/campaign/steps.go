@@ -137,12 +137,12 @@ func fuzzSteps(ctx context.Context, root string, o *options) ([]*step, error) {
 		if i := strings.LastIndexByte(file, '/'); i >= 0 {
 			dir = "./" + file[:i]
 		}
+		replay := []string{"go", "test", "-count=1", "-v", "-run", "^" + fn + "$", dir}
 		if o.size == "small" {
-			all = append(all, &step{name: fuzzName(dir, fn), promises: "4", fuzz: fn, pkg: dir, tests: []string{fn}, counts: []string{"inputs>0"},
-				args: []string{"go", "test", "-count=1", "-v", "-run", "^" + fn + "$", dir}})
+			all = append(all, &step{name: fuzzName(dir, fn), promises: "4", fuzz: fn, pkg: dir, tests: []string{fn}, counts: []string{"inputs>0"}, args: replay})
 			continue
 		}
-		all = append(all, &step{name: fuzzName(dir, fn), promises: "4", fuzz: fn, pkg: dir,
+		all = append(all, &step{name: fuzzName(dir, fn), promises: "4", fuzz: fn, pkg: dir, replay: replay,
 			args: []string{"go", "test", "-run", "^$", "-fuzz", "^" + fn + "$", "-fuzztime", o.fuzztime.String(), "-fuzzminimizetime", "2s", "-parallel", "1", "-timeout", "0", dir}, counts: []string{"execs>0"}})
 	}
 	if len(all) < 14 {

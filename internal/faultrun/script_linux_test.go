@@ -81,6 +81,9 @@ func (p *program) run() {
 			return
 		}
 	}
+	if !p.settle(ctx) {
+		return
+	}
 	p.say("facts", "%s", strings.Join(p.facts(p.e), ";"))
 	if err := p.timed("Close", func() error { return p.e.Close() }); err != nil {
 		p.failed("Close", err)
@@ -137,8 +140,30 @@ func typed(err error) bool {
 	return false
 }
 
+// settle waits for what is written beside the calls, and opens the file again if that failed so that nobody knows what is in it. Otherwise
+// it would do so between a call and what is asked about it.
+func (p *program) settle(ctx context.Context) bool {
+	_, _, err := p.e.Throttled(ctx, p.user)
+	if !errors.Is(err, latchbolt.ErrIndeterminate) {
+		return true
+	}
+	p.failed("a write beside the calls", err)
+	return p.again()
+}
+
+// again closes the file and opens it.
+func (p *program) again() bool {
+	if err := p.e.Close(); err != nil {
+		p.failed("Close", err)
+	}
+	return p.open(false)
+}
+
 // call makes one call, and looks at what came of it.
 func (p *program) call(ctx context.Context, c call) bool {
+	if !p.settle(ctx) {
+		return false
+	}
 	before := p.ask(p.e, c.fact)
 	for range tries {
 		err := p.timed(c.name, func() error { return c.do(ctx) })
@@ -148,10 +173,7 @@ func (p *program) call(ctx context.Context, c call) bool {
 		unknown := errors.Is(err, latchbolt.ErrIndeterminate)
 		if unknown {
 			// It refuses further work until it is opened again, and then it is settled.
-			if err := p.e.Close(); err != nil {
-				p.failed("Close", err)
-			}
-			if !p.open(false) {
+			if !p.again() {
 				return false
 			}
 		}
@@ -298,10 +320,7 @@ func (p *program) load(ctx context.Context) error {
 }
 
 func (p *program) reopen(context.Context) error {
-	if err := p.e.Close(); err != nil {
-		p.failed("Close", err)
-	}
-	if !p.open(false) {
+	if !p.again() {
 		return errors.New("the file is gone")
 	}
 	return nil

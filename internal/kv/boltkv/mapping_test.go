@@ -88,7 +88,7 @@ func bothEnd(t *testing.T, outcome <-chan error, who func() string) {
 		select {
 		case err := <-outcome:
 			must(t, err)
-		case <-time.After(30 * time.Second):
+		case <-time.After(3 * time.Minute): // a slow disk takes a while for all these syncs
 			t.Fatalf("%s wait for each other", who())
 		}
 	}

@@ -141,11 +141,15 @@ func TestCreate(t *testing.T) {
 func TestLocked(t *testing.T) {
 	path := create(t)
 	s := open(t, path)
-	start := time.Now()
-	_, err := boltkv.Open(path, options())
-	wantErr(t, "second Open", err, kv.ErrLocked)
-	if took := time.Since(start); took > time.Second/2 {
-		t.Errorf("the second Open took %v", took)
+	best := time.Hour // it does not wait; a busy machine may keep it waiting now and then
+	for try := 0; try < 20 && best > time.Second/2; try++ {
+		start := time.Now()
+		_, err := boltkv.Open(path, options())
+		wantErr(t, "second Open", err, kv.ErrLocked)
+		best = min(best, time.Since(start))
+	}
+	if best > time.Second/2 {
+		t.Errorf("the second Open took %v", best)
 	}
 	if out := inChild(t, path, "lock"); !strings.Contains(out, "locked") || !strings.Contains(out, path) || !strings.Contains(out, "kept it for 1ns") {
 		t.Errorf("another process: %s", out)
