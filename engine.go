@@ -333,7 +333,8 @@ func (e *Engine) CaseSensitive() bool { return e.caseSensitive }
 func (e *Engine) Now() time.Time { return e.clock.now() }
 
 // View calls fn with one consistent state of the file. fn must not call methods of
-// Engine that write.
+// Engine that write, nor wait for a goroutine that reads or writes: while [Engine.Compact], or a write that needs a larger map of the
+// file, waits for fn to return, those who begin to read wait for it.
 //
 // The pages of that state are not used again before fn returns, so the file grows by some ten KiB with every write meanwhile. When a third of
 // its size was written, or 8 MiB if that is more, and it has grown, the state is given up: whatever fn reads after that fails with [ErrViewTooOld]. So
