@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/latchbolt-go/latchbolt/internal/kv/memkv"
 )
 
 func TestThrottleDelay(t *testing.T) {
@@ -336,4 +338,30 @@ func TestAwait(t *testing.T) {
 			t.Error("a counter of nobody under way is kept")
 		}
 	})
+}
+
+// TestFailuresOfWhoIsGone: a failure of a user who was deleted before it was written is neither in the file nor in memory any more.
+func TestFailuresOfWhoIsGone(t *testing.T) {
+	eng, err := OpenStore(&memkv.Store{Buckets: Buckets}, &Config{SweepEvery: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer eng.Close()
+	gone := throttleID{class: throttleUser, n: 999}
+	w := &failureWrite{[]throttleID{gone}}
+	eng.throttle.addPending(w.ids, eng.Now())
+	err = eng.update(t.Context(), func(tx *Tx) error { return tx.fail(w) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := eng.throttle.pending(gone); n != 1 {
+		t.Errorf("%d failures before it is known that it was written", n)
+	}
+	eng.throttle.wrote(w, nil)
+	if n := eng.throttle.pending(gone); n != 0 || len(eng.throttle.unwritten) != 0 {
+		t.Errorf("%d failures in memory", n)
+	}
+	if wait, n, err := eng.Throttled(t.Context(), UserID(gone.n)); wait != 0 || n != 0 || err != nil {
+		t.Errorf("%v, %d failures, %v", wait, n, err)
+	}
 }
