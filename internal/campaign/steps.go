@@ -73,7 +73,7 @@ var proofs = []proof{
 	{name: "history", pkg: ".", run: "^Test(History|Standards|FuzzTargets|PastDefects)$", tests: []string{"TestHistory", "TestStandards", "TestFuzzTargets", "TestPastDefects"},
 		counts: []string{"rows>0", "tested>0"}},
 	{name: "supply", pkg: ".", run: "^Test(Modules|ModulesCanFail|GO_2025_3451|CVE_2024_21495)$", tests: []string{"TestModules", "TestModulesCanFail", "TestGO_2025_3451"}},
-	{name: "mutants", command: "go run ./internal/mutate -n 40 -seed 1", longCommand: "go run ./internal/mutate",
+	{name: "mutants", command: "go run ./internal/mutate -n 120 -seed 1", longCommand: "go run ./internal/mutate",
 		counts: []string{"mutants>0", "noticed>0"}},
 	{name: "coverage", ci: "-", command: "go run ./internal/coverage", counts: []string{"statements>0", "reached>0"}},
 	{name: "race", ci: "-", pkg: "./...", flags: "-race", counts: nil},

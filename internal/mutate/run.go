@@ -20,11 +20,14 @@ import (
 )
 
 // batches are the budgets of one mutant: the tests that reach it are run in batches, the quickest first, until one fails. Each batch takes about
-// so much of the time that all tests of the package take. So a slow machine runs the same tests as a quick one.
+// so much of the time that all tests of the package take, and the last one at least atLast. So a slow machine runs the same tests as a quick one, and
+// of small packages all: what the variables of a package begin with is reached by every test, and noticed by few.
 var batches = []float64{0.005, 0.05, 0.3}
 
+const atLast = 15 * time.Second
+
 // longest is the time that a test may take, by itself and without a mutant, to be run at all.
-const longest = 12 * time.Second
+const longest = 30 * time.Second
 
 // A runner runs tests with mutants.
 type runner struct {
@@ -113,7 +116,8 @@ func (r *runner) survey(ctx context.Context) error {
 				return ctx.Err()
 			}
 			if took >= longest {
-				return nil // not for mutants
+				fmt.Fprintf(os.Stderr, "mutate: %s of %s takes more than %v and is not used\n", j.name, j.s.pkg, longest)
+				return nil
 			}
 			if m := passed.FindSubmatch(out); m != nil { // without the time for the process to begin
 				if s, err := strconv.ParseFloat(string(m[1]), 64); err == nil {
@@ -253,8 +257,11 @@ func (r *runner) try(ctx context.Context, m *mutant) (o outcome, err error) {
 			}
 		}
 		o.reached += len(reach)
-		for _, share := range batches {
+		for i, share := range batches {
 			budget := time.Duration(share * float64(s.took))
+			if i == len(batches)-1 {
+				budget = max(budget, atLast)
+			}
 			var names []string
 			var took time.Duration
 			for len(reach) > 0 && (len(names) == 0 || took+reach[0].took <= budget) {
