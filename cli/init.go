@@ -2,12 +2,10 @@ package cli
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -64,9 +62,8 @@ func (t *tree) makeFile(path string, caseSensitive bool) error {
 	if _, err := os.Lstat(path); err == nil {
 		return &fs.PathError{Op: "init", Path: path, Err: fs.ErrExist}
 	}
-	// Named as the engine names its own, so that Open removes it if the machine stops before we do. Under its own name the engine would
-	// open, and not refuse, a file that somebody else makes at this moment.
-	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+rand.Text()+".tmp")
+	// Under its own name the engine would open, and not refuse, a file that somebody else makes at this moment.
+	temp := boltkv.TempName(path)
 	defer func() { _ = os.Remove(temp) }() // gone if all went well
 	eng, err := latchbolt.Open(temp, t.newConfig(caseSensitive))
 	if err != nil {

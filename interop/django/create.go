@@ -2,13 +2,11 @@ package django
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/latchbolt-go/latchbolt"
@@ -57,8 +55,7 @@ func Create(ctx context.Context, path string, dump io.Reader, cfg *latchbolt.Con
 
 // create makes the file, or leaves nothing.
 func (p *plan) create(ctx context.Context, path string, cfg latchbolt.Config) (report Report, err error) {
-	// Named as the engine names its own, so that Open removes it if the machine stops before we do.
-	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+rand.Text()+".tmp")
+	temp := boltkv.TempName(path)
 	defer func() {
 		if err != nil || p.opts.DryRun {
 			err = errors.Join(err, removeIfThere(temp))
@@ -67,11 +64,7 @@ func (p *plan) create(ctx context.Context, path string, cfg latchbolt.Config) (r
 	if report, err = p.fill(ctx, temp, cfg); err != nil || p.opts.DryRun {
 		return report, err
 	}
-	err = boltkv.Publish(temp, path)
-	if errors.Is(err, fs.ErrNotExist) && there(path) {
-		err = taken(path) // whoever was faster opened the file and took ours for left over
-	}
-	if err != nil {
+	if err = boltkv.Publish(temp, path); err != nil {
 		return Report{}, fmt.Errorf("django: importing: %w", err)
 	}
 	return report, nil

@@ -1,7 +1,6 @@
 package boltkv
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -45,8 +44,13 @@ func Create(path string, o *Options) (err error) {
 	} else {
 		err = fmt.Errorf("boltkv: %w", err)
 	}
+	return overtaken(err, path)
+}
+
+// overtaken returns the error of what was to become path. If that is gone and something is at path, somebody was faster, has it open
+// and took ours for left over.
+func overtaken(err error, path string) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		// Whoever was faster has the file open and took temp for left over.
 		if _, statErr := os.Lstat(path); statErr == nil {
 			return &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist}
 		}
@@ -57,7 +61,7 @@ func Create(path string, o *Options) (err error) {
 // newTemp makes an empty file of our own beside path, under a name nobody can
 // foretell.
 func newTemp(path string) (*os.File, error) {
-	name := filepath.Join(filepath.Dir(path), tempPrefix(path)+rand.Text()+tempSuffix)
+	name := TempName(path)
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|noFollow, 0o600)
 	if err == nil {
 		step(Created, name, "")
