@@ -68,9 +68,9 @@ type throttle struct {
 type unwritten struct {
 	failures int
 	last     time.Time
-	// writes are the writes of failures that are under way, by the number that the file has when they are committed. Between the commit
+	// writes are the writes of failures that are under way, each with the number that the file has when it is committed. Between the commit
 	// of one and the moment at which it is known here, its failure is in the file and among failures as well.
-	writes map[int]*failureWrite
+	writes map[*failureWrite]int
 }
 
 // A failureWrite is one write of a failure.
@@ -141,23 +141,16 @@ func (t *throttle) writing(w *failureWrite, id throttleID, number int) {
 	if !ok {
 		return // it was forgiven
 	}
-	p.forget(w)
 	if p.writes == nil {
-		p.writes = make(map[int]*failureWrite)
+		p.writes = make(map[*failureWrite]int)
 	}
-	p.writes[number] = w
-	t.unwritten[id] = p
-}
-
-// forget takes a write out of those under way, and reports whether it was among them.
-func (p *unwritten) forget(w *failureWrite) bool {
-	for number, one := range p.writes {
-		if one == w {
-			delete(p.writes, number)
-			return true
+	for other, n := range p.writes {
+		if n == number { // that run was dropped, or the file has forgotten it
+			p.writes[other] = noNumber
 		}
 	}
-	return false
+	p.writes[w] = number
+	t.unwritten[id] = p
 }
 
 // wrote takes away the failure of a write from those that are not written, or if it failed, leaves it among them.
@@ -169,7 +162,9 @@ func (t *throttle) wrote(w *failureWrite, err error) {
 	}
 	for _, id := range w.ids {
 		p := t.unwritten[id]
-		if !p.forget(w) || err != nil {
+		_, known := p.writes[w]
+		delete(p.writes, w)
+		if !known || err != nil {
 			continue // those that were forgiven meanwhile are gone, and others may have come
 		}
 		if p.failures--; p.failures <= 0 {
@@ -370,7 +365,7 @@ func (c tally) with(p unwritten, since time.Time) (n int, last time.Time) {
 		c.last = p.last
 	}
 	n = c.failures + p.failures
-	for number := range p.writes {
+	for _, number := range p.writes {
 		if number != noNumber && number <= c.failures {
 			n-- // it is one of those in the file
 		}

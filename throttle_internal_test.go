@@ -357,7 +357,15 @@ func TestFailuresOfWhoIsGone(t *testing.T) {
 	if n := eng.throttle.pending(gone); n != 1 {
 		t.Errorf("%d failures before it is known that it was written", n)
 	}
+	// Another one, before that is known.
+	second := &failureWrite{[]throttleID{gone}}
+	eng.throttle.addPending(second.ids, eng.Now())
+	err = eng.update(t.Context(), func(tx *Tx) error { return tx.fail(second) })
+	if err != nil {
+		t.Fatal(err)
+	}
 	eng.throttle.wrote(w, nil)
+	eng.throttle.wrote(second, nil)
 	if n := eng.throttle.pending(gone); n != 0 || len(eng.throttle.unwritten) != 0 {
 		t.Errorf("%d failures in memory", n)
 	}

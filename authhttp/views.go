@@ -137,6 +137,10 @@ func (a *Auth) form(w http.ResponseWriter, r *http.Request) (url.Values, bool) {
 	return f, true
 }
 
+// leftOpen reports whether a form was made about somebody else than it is about now, in another tab. Templates of a program may
+// have no such field.
+func leftOpen(f url.Values, field, now string) bool { return f.Has(field) && f.Get(field) != now }
+
 // formSize is how long a form was at least when it was sent.
 func formSize(f url.Values) (n int) {
 	for name, values := range f {

@@ -139,8 +139,7 @@ func (a *Auth) profilePost(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	id, err := User(r)
-	if err == nil && f.Has("user") && f.Get("user") != strconv.FormatUint(uint64(id.ID()), 10) {
-		// The page was made for who was signed in before, in another tab.
+	if err == nil && leftOpen(f, "user", strconv.FormatUint(uint64(id.ID()), 10)) {
 		p := a.page(r, "Your account")
 		p.wrong("", "You are signed in as %s now. Nothing was saved.", id.Username())
 		a.showAccount(w, r, http.StatusConflict, p)

@@ -49,7 +49,7 @@ func (a *Auth) changePost(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p := a.changePage(r)
-	if f.Has("username") && f.Get("username") != p.Form["username"] { // see profilePost
+	if leftOpen(f, "username", p.Form["username"]) {
 		p.wrong("", "You are signed in as %s now. Nothing was saved.", p.Form["username"])
 		a.show(w, r, http.StatusConflict, "change.html", p)
 		return
@@ -270,7 +270,7 @@ func (a *Auth) resetSetPost(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	if f.Has("username") && f.Get("username") != p.Form["username"] {
+	if leftOpen(f, "username", p.Form["username"]) {
 		// The page was made for the link before: each account with the address has one of its own.
 		p.wrong("", "You have opened another link since. This page is about %s now.", p.Form["username"])
 		a.show(w, r, http.StatusConflict, "resetset.html", p)
